@@ -1,0 +1,1 @@
+set(web_asset_sources "")

@@ -1,0 +1,41 @@
+// Data sets made of data sets: a selection, and all images decoded in memory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "viewfold/data/dataset.hpp"
+
+namespace viewfold {
+
+/// The images of `base` at `indices`, in that order. Throws ContractViolation on an index out of
+/// range.
+[[nodiscard]] std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
+                                                   std::vector<std::uint32_t> indices);
+
+/// What preload() could not read.
+struct BadImage {
+  std::size_t index = 0;
+  std::string reason;  // names the image
+};
+
+/// The good images of a data set, decoded once and held in memory when they fit.
+struct Preloaded {
+  std::shared_ptr<const Dataset> dataset;  // without the bad images
+  std::vector<BadImage> bad;
+  bool in_memory = false;  // false: larger than the budget, images are decoded at every access
+};
+
+/// Decodes every image of `base` on `threads` threads, each with `bands` bands (0: as stored),
+/// keeps them if they fit in `budget_bytes` (estimated from the first images), and leaves out what
+/// cannot be read. A larger data set is only checked by header where that is cheap: its bad images
+/// appear when read. Throws DataError when more than max_bad_fraction of the images are bad, naming
+/// the first few and the count.
+[[nodiscard]] Preloaded preload(std::shared_ptr<const Dataset> base,
+                                int bands,
+                                std::uint64_t budget_bytes,
+                                double max_bad_fraction,
+                                int threads);
+
+}  // namespace viewfold
