@@ -1,0 +1,21 @@
+# Two commands do everything on a bare Debian 12: `make quickstart` and `make test`.
+.PHONY: packages build test test-debug format-check
+
+packages:
+	@tools/install_packages.sh
+
+build: packages
+	@cmake --preset release
+	@cmake --build --preset release
+
+test: build format-check test-debug
+	@ctest --preset release
+
+# The LibTorch-free half under AddressSanitizer and UndefinedBehaviorSanitizer.
+test-debug: packages
+	@cmake --preset debug
+	@cmake --build --preset debug
+	@ctest --preset debug
+
+format-check: packages
+	@tools/check_format.sh
