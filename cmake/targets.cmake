@@ -12,9 +12,20 @@ if(VIEWFOLD_LLD)
   target_link_options(vf_flags INTERFACE -fuse-ld=lld)
 endif()
 
+# vf_keep_targets(LIST): removes the folders of the house plan (vf_*) that have no library yet.
+function(vf_keep_targets list)
+  foreach(library IN LISTS ${list})
+    if(library MATCHES "^vf_" AND NOT TARGET ${library})
+      list(REMOVE_ITEM ${list} ${library})
+    endif()
+  endforeach()
+  set(${list} "${${list}}" PARENT_SCOPE)
+endfunction()
+
 # vf_library(NAME SOURCES... [TORCH] [LINK libraries...]): one folder of the house plan as a static library.
 function(vf_library name)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
+  vf_keep_targets(ARG_LINK)
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/src")
   target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE vf_flags)
@@ -24,7 +35,13 @@ function(vf_library name)
   endif()
 endfunction()
 
+# The compiler accepts a precompiled header only under equal flags: programs, too, are compiled with -fPIC.
 function(vf_use_torch_pch name)
+  get_target_property(type ${name} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${name} PRIVATE -fPIC)
+  endif()
   target_precompile_headers(${name} REUSE_FROM vf_torch_pch)
 endfunction()
 
@@ -45,7 +62,7 @@ if(VIEWFOLD_LIBTORCH)
   target_include_directories(vf_torch SYSTEM INTERFACE "${VIEWFOLD_TORCH_INCLUDE}"
                                                        "${VIEWFOLD_TORCH_API_INCLUDE}")
   target_link_libraries(vf_torch INTERFACE "${VIEWFOLD_TORCH_LIBRARY}" "${VIEWFOLD_TORCH_CPU_LIBRARY}"
-                                           "${VIEWFOLD_C10_LIBRARY}")
+                                           "${VIEWFOLD_C10_LIBRARY}" OpenMP::OpenMP_CXX)
 
   # One precompiled <torch/torch.h> for every file that includes it: 32 s once instead of 15-20 s a file.
   file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/torch_pch.cpp" CONTENT "// Carries the precompiled header.\n")
