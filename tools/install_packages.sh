@@ -7,6 +7,7 @@ packages=(
   libgloo-dev libturbojpeg0-dev libarchive-dev zlib1g-dev libtomlplusplus-dev libcli11-dev libfmt-dev
   libspdlog-dev nlohmann-json3-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
   dataset-fashion-mnist protobuf-compiler python3-torch python3-torchvision clang-format clang-tidy
+  chromium
 )
 missing=()
 for package in "${packages[@]}"; do
@@ -14,6 +15,10 @@ for package in "${packages[@]}"; do
     missing+=("$package")
   fi
 done
+# Any npm will do; Debian's would drag in a second node beside one installed by other means.
+if ! command -v npm >/dev/null; then
+  missing+=(npm)
+fi
 if (( ${#missing[@]} == 0 )); then
   exit 0
 fi

@@ -1,0 +1,18 @@
+// The parts of ECharts that the report draws with; everything else stays out of the bundle.
+export { connect, init, use } from "echarts/core";
+import { use } from "echarts/core";
+import { HeatmapChart, LineChart } from "echarts/charts";
+import {
+  AriaComponent,
+  AxisPointerComponent,
+  GridComponent,
+  MarkLineComponent,
+  TooltipComponent,
+  VisualMapComponent,
+} from "echarts/components";
+import { SVGRenderer } from "echarts/renderers";
+
+use([
+  HeatmapChart, LineChart, AriaComponent, AxisPointerComponent, GridComponent, MarkLineComponent,
+  TooltipComponent, VisualMapComponent, SVGRenderer,
+]);
