@@ -1,0 +1,213 @@
+// Implements the loader: each worker makes whole batches, the trainer takes them in order.
+#include "viewfold/loader/loader.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "viewfold/core/error.hpp"
+
+namespace viewfold {
+
+std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size) {
+  return static_cast<std::int64_t>(dataset_size) / batch_size;
+}
+
+struct Loader::State {
+  std::shared_ptr<const Dataset> dataset;
+  ViewPlan plan;
+  Normalization normalization;
+  LoaderOptions options;
+
+  mutable std::mutex mutex;
+  std::condition_variable batch_ready;
+  std::condition_variable room_left;
+  std::map<std::int64_t, ViewBatch> finished;       // by step
+  std::int64_t next_to_make = 0;                    // step
+  std::int64_t next_to_take = 0;                    // step
+  std::map<std::uint32_t, std::string> bad_images;  // index -> reason
+  std::exception_ptr failure;
+  bool stopping = false;
+  double waited = 0.0;
+  // The order of the epoch in work; a worker that is one epoch behind makes its own copy.
+  std::int64_t order_epoch = -1;
+  std::shared_ptr<const std::vector<std::uint32_t>> order;
+
+  std::vector<std::thread> workers;
+
+  void work();
+  std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
+  ViewBatch make_batch(std::int64_t step);
+  Image read_image(std::uint32_t& index);
+  void make_sample(ViewBatch& batch, std::size_t position);
+};
+
+std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::int64_t epoch) {
+  const std::scoped_lock lock(mutex);
+  if (order_epoch != epoch) {
+    Rng rng({.seed = options.seed, .stream = "order", .epoch = static_cast<std::uint32_t>(epoch)});
+    order = std::make_shared<const std::vector<std::uint32_t>>(
+        rng.permutation(static_cast<std::uint32_t>(dataset->size())));
+    order_epoch = epoch;
+  }
+  return order;
+}
+
+// Reads an image; an unreadable one is replaced by its successor while few enough are bad.
+Image Loader::State::read_image(std::uint32_t& index) {
+  while (true) {
+    try {
+      return convert_bands(dataset->image(index), static_cast<int>(options.bands));
+    } catch (const DataError& error) {
+      const std::scoped_lock lock(mutex);
+      bad_images.emplace(index, error.what());
+      if (static_cast<double>(bad_images.size()) >
+          options.max_bad_fraction * static_cast<double>(dataset->size())) {
+        throw DataError(fmt::format(
+            "{} ({} of {} images are unreadable, data.max_bad_fraction allows {:g} of "
+            "them: repair or remove them, or raise it)",
+            error.what(), bad_images.size(), dataset->size(), options.max_bad_fraction));
+      }
+    }
+    index = (index + 1) % static_cast<std::uint32_t>(dataset->size());
+  }
+}
+
+void Loader::State::make_sample(ViewBatch& batch, std::size_t position) {
+  const Image source = read_image(batch.indices[position]);
+  const auto n = static_cast<std::size_t>(batch.size());
+  const auto values = static_cast<std::size_t>(batch.stacked[0].numel());
+  auto* data = batch.stacked.data_ptr<float>();
+  for (std::int64_t v = 0; v < batch.views; ++v) {
+    View view = make_view(plan, source,
+                          {.seed = options.seed,
+                           .stream = "view",
+                           .epoch = static_cast<std::uint32_t>(batch.epoch),
+                           .sample = batch.indices[position],
+                           .view = static_cast<std::uint16_t>(v)});
+    const std::size_t row = static_cast<std::size_t>(v) * n + position;
+    write_normalized(view.image, normalization, {data + row * values, values});
+    batch.records[row] = std::move(view.records);
+  }
+}
+
+ViewBatch Loader::State::make_batch(std::int64_t step) {
+  const std::int64_t per_epoch = batches_per_epoch(dataset->size(), options.batch_size);
+  ViewBatch batch;
+  batch.epoch = step / per_epoch;
+  batch.views = plan.views_per_sample;
+  const auto epoch_order = order_of(batch.epoch);
+  const auto first = epoch_order->begin() + (step % per_epoch) * options.batch_size;
+  batch.indices.assign(first, first + options.batch_size);
+  batch.stacked = empty_channels_last(batch.views * options.batch_size, options.bands,
+                                      plan.view_size, plan.view_size);
+  batch.records.resize(static_cast<std::size_t>(batch.views * options.batch_size));
+  for (std::size_t i = 0; i < batch.indices.size(); ++i) {
+    if (i % 16 == 0) {
+      const std::scoped_lock lock(mutex);
+      if (stopping) {
+        return {};
+      }
+    }
+    make_sample(batch, i);
+  }
+  return batch;
+}
+
+void Loader::State::work() {
+  while (true) {
+    std::int64_t step = 0;
+    {
+      std::unique_lock lock(mutex);
+      room_left.wait(lock, [this] {
+        return stopping || next_to_make >= options.total_steps ||
+               next_to_make < next_to_take + options.prefetch;
+      });
+      if (stopping || next_to_make >= options.total_steps) {
+        return;
+      }
+      step = next_to_make++;
+    }
+    try {
+      ViewBatch batch = make_batch(step);
+      const std::scoped_lock lock(mutex);
+      finished.emplace(step, std::move(batch));
+    } catch (...) {
+      const std::scoped_lock lock(mutex);
+      failure = std::current_exception();
+      stopping = true;
+    }
+    batch_ready.notify_all();
+    room_left.notify_all();
+  }
+}
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset,
+               ViewPlan plan,
+               Normalization normalization,
+               const LoaderOptions& options)
+    : state_(std::make_unique<State>()) {
+  if (batches_per_epoch(dataset->size(), options.batch_size) < 1) {
+    throw UsageError(fmt::format(
+        "{} images do not fill one batch of {} (use --train.batch_size {})", dataset->size(),
+        options.batch_size, std::max<std::size_t>(2, dataset->size() / 2)));
+  }
+  state_->dataset = std::move(dataset);
+  state_->plan = std::move(plan);
+  state_->normalization = std::move(normalization);
+  state_->options = options;
+  state_->next_to_make = options.first_step;
+  state_->next_to_take = options.first_step;
+  for (int t = 0; t < std::max(1, options.threads); ++t) {
+    state_->workers.emplace_back([state = state_.get()] { state->work(); });
+  }
+}
+
+Loader::~Loader() {
+  {
+    const std::scoped_lock lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->room_left.notify_all();
+  for (auto& worker : state_->workers) {
+    worker.join();
+  }
+}
+
+ViewBatch Loader::next() {
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_lock lock(state_->mutex);
+  check(state_->next_to_take < state_->options.total_steps, "the loader has no more batches");
+  state_->batch_ready.wait(lock, [this] {
+    return state_->failure != nullptr || state_->finished.contains(state_->next_to_take);
+  });
+  state_->waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (state_->failure != nullptr) {
+    std::rethrow_exception(state_->failure);
+  }
+  auto node = state_->finished.extract(state_->next_to_take++);
+  lock.unlock();
+  state_->room_left.notify_all();
+  return std::move(node.mapped());
+}
+
+double Loader::waited_seconds() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->waited;
+}
+
+std::vector<std::string> Loader::left_out() const {
+  const std::scoped_lock lock(state_->mutex);
+  std::vector<std::string> lines;
+  for (const auto& [index, reason] : state_->bad_images) {
+    lines.push_back(reason);
+  }
+  return lines;
+}
+
+}  // namespace viewfold

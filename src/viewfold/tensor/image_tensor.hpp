@@ -1,0 +1,39 @@
+// Images to normalised tensors.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "viewfold/image/image.hpp"
+
+namespace viewfold {
+
+/// Per-band statistics of pixel values in [0, 1]; what a network sees is (value - mean) / std.
+struct Normalization {
+  std::vector<double> mean;  // one per band
+  std::vector<double> std;   // one per band, > 0
+};
+
+/// Writes the normalised values of `image` to `out` in HWC order; out has value_count() elements.
+/// Throws ContractViolation when sizes or band counts do not fit.
+void write_normalized(const Image& image, const Normalization& normalization, std::span<float> out);
+
+/// images, all of one size and band count
+/// returns [N, C, H, W] float32, channels-last memory, normalised. Throws ContractViolation on an
+/// empty list or unequal sizes.
+[[nodiscard]] at::Tensor to_tensor(std::span<const Image> images,
+                                   const Normalization& normalization);
+
+/// An uninitialised [N, C, H, W] float32 tensor in channels-last memory.
+[[nodiscard]] at::Tensor empty_channels_last(std::int64_t n,
+                                             std::int64_t c,
+                                             std::int64_t h,
+                                             std::int64_t w);
+
+/// "[256, 128]", for messages.
+[[nodiscard]] std::string shape_text(const at::Tensor& tensor);
+
+}  // namespace viewfold

@@ -1,0 +1,47 @@
+// The state of a run on disk: one file, written whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "viewfold/nn/safetensors.hpp"
+#include "viewfold/train/optimizer.hpp"
+#include "viewfold/train/task.hpp"
+
+namespace viewfold {
+
+/// Parameters and buffers of a module, named as torchvision and PyTorch name them.
+[[nodiscard]] std::vector<NamedTensor> module_tensors(const torch::nn::Module& module);
+
+/// Copies tensors into the parameters and buffers of a module. Throws DataError that lists what is
+/// missing, left over, or of another shape: all of it or nothing fits.
+void load_module_tensors(torch::nn::Module& module, const std::vector<NamedTensor>& tensors);
+
+/// Writes `folder`/step-<step>.safetensors (tensors "module.*" and "optimizer.*", the step in its
+/// metadata), then removes all but the newest two. Throws DataError when the disk is full or
+/// read-only; older checkpoints stay. Refuses with DivergedError to write a parameter that is not
+/// finite.
+void save_checkpoint(const std::filesystem::path& folder,
+                     std::int64_t step,
+                     Task& task,
+                     const Optimizer& optimizer);
+
+/// What load_latest_checkpoint() found.
+struct LoadedCheckpoint {
+  std::int64_t step = 0;                // steps done
+  std::vector<std::string> unreadable;  // newer files that had to be passed over, with reasons
+};
+
+/// Restores the newest checkpoint that can be read; nothing when the folder holds none.
+[[nodiscard]] std::optional<LoadedCheckpoint> load_latest_checkpoint(
+    const std::filesystem::path& folder, Task& task, Optimizer& optimizer);
+
+/// Checkpoint files in `folder`, newest first.
+[[nodiscard]] std::vector<std::filesystem::path> list_checkpoints(
+    const std::filesystem::path& folder);
+
+}  // namespace viewfold

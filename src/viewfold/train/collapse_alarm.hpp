@@ -1,0 +1,59 @@
+// Notices that outputs have collapsed, and says which way, since when, and why.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "viewfold/train/task.hpp"
+
+namespace viewfold {
+
+/// How spread out the rows of an embedding are.
+struct SpreadStatistics {
+  /// Mean over dimensions of the standard deviation of unit rows, times sqrt(D): about 1 when the
+  /// rows fill the sphere, 0 when they are all equal (SimSiam, arXiv:2011.10566, Sec. 4.1).
+  double std = 0.0;
+  /// exp of the entropy of the normalised singular values of the centred unit rows (RankMe,
+  /// arXiv:2210.02885, Eq. 1); between 0 (all equal) and min(N - 1, D).
+  double effective_rank = 0.0;
+};
+
+/// embedding  [N, D] floating point, N >= 2
+[[nodiscard]] SpreadStatistics spread_statistics(const at::Tensor& embedding);
+
+/// Watches loss and spread from one observation to the next.
+class CollapseAlarm {
+ public:
+  explicit CollapseAlarm(std::vector<KnownConstant> constants);
+
+  /// Takes an observation; returns a message when an alarm is raised: once per kind, after the sign
+  /// has stood for kPatience observations.
+  std::optional<std::string> observe(std::int64_t step,
+                                     double loss,
+                                     const SpreadStatistics& spread);
+
+  static constexpr int kPatience = 5;        // observations
+  static constexpr double kMinStd = 0.05;    // ours: 20 times below a full sphere
+  static constexpr double kMinRank = 1.5;    // ours: fewer than two directions in use
+  static constexpr double kLossBand = 2e-3;  // ours: relative distance to a known constant
+
+ private:
+  struct Sign {
+    std::string what;
+    std::int64_t since = 0;
+    int standing = 0;
+    bool raised = false;
+  };
+  std::optional<std::string> update(Sign& sign, bool present, std::int64_t step);
+
+  std::vector<KnownConstant> constants_;
+  std::vector<Sign> loss_signs_;
+  Sign std_sign_;
+  Sign rank_sign_;
+};
+
+}  // namespace viewfold

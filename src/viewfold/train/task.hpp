@@ -1,0 +1,67 @@
+// The interface of everything that learns.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "viewfold/tensor/view_batch.hpp"
+
+namespace viewfold {
+
+/// Where in the run a step is.
+struct StepContext {
+  std::int64_t step = 0;
+  std::int64_t total_steps = 0;
+
+  /// In [0, 1).
+  [[nodiscard]] double progress() const {
+    return static_cast<double>(step) / static_cast<double>(total_steps);
+  }
+};
+
+/// What a step gives to the loop.
+struct StepOutput {
+  at::Tensor loss;       // [] float32, with graph
+  at::Tensor embedding;  // [N, D], detached: what collapse is looked for in
+  std::vector<std::pair<std::string, double>> scalars;  // further metrics
+};
+
+/// A value at which the loss stands when the task has stopped to learn.
+struct KnownConstant {
+  std::string name;  // "ln(2N-1)"
+  double value = 0.0;
+  std::string cause;  // what a loss at this value means, and what to try
+};
+
+/// Anything that learns: turns a ViewBatch into losses, owns its parameters and what happens after
+/// a step.
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  /// Computes the loss of one batch. May update state that belongs before the gradient (momentum
+  /// encoder).
+  virtual StepOutput training_step(const ViewBatch& batch, const StepContext& context) = 0;
+
+  /// Called after the optimiser has changed the parameters: queue, centre, momentum.
+  virtual void after_optimizer_step(const StepContext& /*context*/) {}
+
+  /// Everything a checkpoint must hold. Parameters that require gradients are optimised.
+  [[nodiscard]] virtual torch::nn::Module& module() = 0;
+
+  /// Parameters whose learning rate stays at its peak (SimSiam's predictor).
+  [[nodiscard]] virtual bool has_fixed_lr(const std::string& /*parameter*/) const { return false; }
+
+  /// Values of the loss that mean collapse or no learning, for batches of `batch_size` images.
+  [[nodiscard]] virtual std::vector<KnownConstant> known_constants(
+      std::int64_t /*batch_size*/) const {
+    return {};
+  }
+};
+
+}  // namespace viewfold

@@ -1,0 +1,44 @@
+// Settings of the training loop.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "viewfold/core/config.hpp"
+
+namespace viewfold {
+
+/// How a task is optimised. Methods set optimizer, base_lr and weight_decay to their paper's values
+/// before the user's own settings are read.
+struct TrainConfig final : Config {
+  std::int64_t epochs = 50;
+  std::int64_t batch_size = 256;
+  std::string optimizer = "sgd";
+  double base_lr = 0.03;
+  double weight_decay = 1e-4;
+  double momentum = 0.9;
+  double warmup_epochs = 0.0;
+  bool decay_norm_and_bias = true;
+  double lars_trust = 0.001;  // eta, You et al. 2017 (arXiv:1708.03888) as in SimCLR's optimizer
+  std::string precision = "auto";
+  std::string on_collapse = "warn";
+  std::int64_t threads = 0;
+  std::int64_t loader_threads = 1;
+  double checkpoint_minutes = 5.0;
+  std::int64_t log_every = 20;
+
+  void visit(FieldVisitor& v) override;
+};
+
+/// lr at `step`: linear warm-up from 0 over `warmup` steps, then half a cosine down to 0 at
+/// `total`. lr = peak * 0.5 (1 + cos(pi e / E)), Loshchilov and Hutter (arXiv:1608.03983) Eq. 5
+/// without restarts.
+[[nodiscard]] double cosine_lr(double peak,
+                               std::int64_t step,
+                               std::int64_t total,
+                               std::int64_t warmup);
+
+/// The linear scaling rule: base_lr * batch_size / 256 (Goyal et al., arXiv:1706.02677).
+[[nodiscard]] double peak_lr(const TrainConfig& config);
+
+}  // namespace viewfold
