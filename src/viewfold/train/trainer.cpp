@@ -1,0 +1,239 @@
+// Implements the training loop.
+#include "viewfold/train/trainer.hpp"
+
+#include <chrono>
+#include <cmath>
+
+#include <ATen/autocast_mode.h>
+#include <fmt/format.h>
+
+#include "viewfold/core/error.hpp"
+#include "viewfold/train/checkpoint.hpp"
+#include "viewfold/train/collapse_alarm.hpp"
+#include "viewfold/train/optimizer.hpp"
+
+namespace viewfold {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The state of one run of the loop; each function is one of its duties.
+class Loop {
+ public:
+  explicit Loop(const TrainerParts& parts)
+      : parts_(parts),
+        optimizer_(parts.task, parts.config),
+        alarm_(parts.task.known_constants(parts.config.batch_size)),
+        total_(parts.config.epochs * parts.steps_per_epoch),
+        warmup_(
+            std::llround(parts.config.warmup_epochs * static_cast<double>(parts.steps_per_epoch))),
+        peak_(peak_lr(parts.config)),
+        bf16_(uses_bf16(parts.config.precision)) {}
+
+  TrainResult run();
+
+ private:
+  void restore();
+  StepOutput one_step(const ViewBatch& batch);
+  void report_step(const StepOutput& output, double loss);
+  void watch(const StepOutput& output, double loss);
+  void end_epoch();
+  void save() { save_checkpoint(parts_.checkpoints, step_, parts_.task, optimizer_); }
+  void save_when_due();
+  void stop_if_asked();
+  [[nodiscard]] double rate() const;
+
+  const TrainerParts& parts_;
+  Optimizer optimizer_;
+  CollapseAlarm alarm_;
+  std::unique_ptr<Loader> loader_;
+  std::int64_t total_;
+  std::int64_t warmup_;
+  double peak_;
+  bool bf16_;
+  std::int64_t step_ = 0;  // steps done
+  TrainResult result_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_save_ = Clock::now();
+  double train_seconds_ = 0.0;
+  std::int64_t views_ = 0;
+};
+
+void Loop::restore() {
+  const auto loaded = load_latest_checkpoint(parts_.checkpoints, parts_.task, optimizer_);
+  if (!loaded) {
+    return;
+  }
+  for (const auto& reason : loaded->unreadable) {
+    parts_.log.warning("passed over a checkpoint: " + reason);
+  }
+  step_ = loaded->step;
+  result_.resumed_from = step_;
+  parts_.metrics.truncate_after(step_);
+  parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
+}
+
+StepOutput Loop::one_step(const ViewBatch& batch) {
+  // The only use of the global generator: whatever a step draws from it depends on the step alone.
+  torch::manual_seed(derive_seed(
+      {.seed = parts_.seed, .stream = "step", .sample = static_cast<std::uint32_t>(step_)}));
+  const StepContext context{.step = step_, .total_steps = total_};
+  optimizer_.zero_grad();
+  StepOutput output;
+  {
+    const AutocastGuard autocast(bf16_);
+    output = parts_.task.training_step(batch, context);
+  }
+  output.loss.backward();
+  optimizer_.step(cosine_lr(peak_, step_, total_, warmup_), peak_);
+  parts_.task.after_optimizer_step(context);
+  return output;
+}
+
+double Loop::rate() const {
+  return train_seconds_ > 0.0 ? static_cast<double>(views_) / train_seconds_ : 0.0;
+}
+
+void Loop::watch(const StepOutput& output, double loss) {
+  if (step_ % parts_.config.log_every != 0 && step_ != total_) {
+    return;
+  }
+  const auto spread = spread_statistics(output.embedding);
+  std::vector<std::pair<std::string, double>> scalars{
+      {"loss", loss},
+      {"lr", cosine_lr(peak_, step_ - 1, total_, warmup_)},
+      {"views_per_second", rate()},
+      {"data_wait", train_seconds_ > 0.0 ? loader_->waited_seconds() / train_seconds_ : 0.0},
+      {"std", spread.std},
+      {"rank", spread.effective_rank}};
+  scalars.insert(scalars.end(), output.scalars.begin(), output.scalars.end());
+  const std::int64_t epoch = (step_ - 1) / parts_.steps_per_epoch;
+  parts_.metrics.write("train", scalars, step_, epoch);
+  parts_.tensorboard.write("train", scalars, step_);
+  const auto message = alarm_.observe(step_, loss, spread);
+  if (!message) {
+    return;
+  }
+  parts_.log.warning(*message);
+  parts_.metrics.write_message("alarm", *message, step_, epoch);
+  if (parts_.config.on_collapse == "stop") {
+    save();
+    throw DivergedError(*message + " (train.on_collapse = \"stop\"; the checkpoint is kept)");
+  }
+}
+
+void Loop::report_step(const StepOutput& output, double loss) {
+  watch(output, loss);
+  parts_.progress.update({.step = step_,
+                          .total_steps = total_,
+                          .epoch = (step_ - 1) / parts_.steps_per_epoch + 1,
+                          .epochs = parts_.config.epochs,
+                          .loss = loss,
+                          .views_per_second = rate(),
+                          .data_wait = loader_->waited_seconds() / std::max(train_seconds_, 1e-9)});
+}
+
+void Loop::end_epoch() {
+  const std::int64_t epochs_done = step_ / parts_.steps_per_epoch;
+  if (!parts_.after_epoch) {
+    return;
+  }
+  const auto scalars = parts_.after_epoch(epochs_done);
+  if (scalars.empty()) {
+    return;
+  }
+  parts_.metrics.write("online", scalars, step_, epochs_done - 1);
+  parts_.tensorboard.write("online", scalars, step_);
+  std::string line = fmt::format("epoch {}", epochs_done);
+  for (const auto& [name, value] : scalars) {
+    line += fmt::format("  {} {:.4f}", name, value);
+  }
+  parts_.log.info(line);
+}
+
+void Loop::save_when_due() {
+  if (seconds_since(last_save_) < parts_.config.checkpoint_minutes * 60.0) {
+    return;
+  }
+  save();
+  last_save_ = Clock::now();
+}
+
+void Loop::stop_if_asked() {
+  if (!parts_.stop_requested || !parts_.stop_requested()) {
+    return;
+  }
+  save();
+  throw Interrupted(fmt::format("stopped after step {} of {}, everything is saved", step_, total_));
+}
+
+TrainResult Loop::run() {
+  restore();
+  parts_.task.module().train();
+  if (step_ < total_) {
+    loader_ = parts_.open_loader(step_);
+  }
+  while (step_ < total_) {
+    const auto step_start = Clock::now();
+    const ViewBatch batch = loader_->next();
+    const StepOutput output = one_step(batch);
+    const double loss = output.loss.item<double>();
+    train_seconds_ += seconds_since(step_start);
+    views_ += batch.size() * batch.views;
+    ++step_;
+    if (!std::isfinite(loss)) {
+      throw DivergedError(fmt::format(
+          "the loss is {} at step {}; the last checkpoint is kept (lower train.base_lr, "
+          "lengthen train.warmup_epochs, or set train.precision = \"fp32\")",
+          loss, step_));
+    }
+    report_step(output, loss);
+    if (step_ % parts_.steps_per_epoch == 0) {
+      end_epoch();
+    }
+    if (step_ < total_) {
+      stop_if_asked();
+      save_when_due();
+    }
+  }
+  save();
+  parts_.progress.finish();
+  result_.steps = step_;
+  result_.seconds = seconds_since(start_);
+  result_.views_per_second = rate();
+  if (loader_) {
+    result_.data_wait = loader_->waited_seconds() / std::max(train_seconds_, 1e-9);
+    result_.left_out = loader_->left_out();
+  }
+  return result_;
+}
+
+}  // namespace
+
+TrainResult train(const TrainerParts& parts) {
+  return Loop(parts).run();
+}
+
+bool uses_bf16(const std::string& precision) {
+  if (precision != "auto") {
+    return precision == "bf16";
+  }
+  return __builtin_cpu_supports("avx512bf16") != 0;
+}
+
+AutocastGuard::AutocastGuard(bool enabled) : before_(at::autocast::is_cpu_enabled()) {
+  at::autocast::set_cpu_enabled(enabled);
+  at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
+}
+
+AutocastGuard::~AutocastGuard() {
+  // Casts of weights are cached while autocast is on; they are stale after the next optimiser step.
+  at::autocast::clear_cache();
+  at::autocast::set_cpu_enabled(before_);
+}
+
+}  // namespace viewfold
