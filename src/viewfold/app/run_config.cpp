@@ -1,0 +1,125 @@
+// Describes the settings of a run.
+#include "viewfold/app/run_config.hpp"
+
+#include "viewfold/core/error.hpp"
+
+namespace viewfold {
+
+void DataConfig::visit(FieldVisitor& v) {
+  v.field("source", source, {.doc = "folder, archive, list of paths, or name of a data set"});
+  v.field("split", split, {.doc = "which part of it to learn from: train, test or unlabeled"});
+  v.field("limit", limit,
+          {.doc = "learn from this many images only, chosen by the seed; 0 takes all", .min = 0});
+  v.field("bands", bands,
+          {.doc = "bands of the images the network sees (1 gray, 3 colour); 0 looks at the data",
+           .min = 0,
+           .max = 1024});
+  v.field(
+      "hold_out", hold_out,
+      {.doc = "share of the training images kept for evaluation while training, where there are "
+              "labels",
+       .min = 0,
+       .max = 0.5});
+  v.field("max_bad_fraction", max_bad_fraction,
+          {.doc = "go on without unreadable images while their share is at most this",
+           .min = 0,
+           .max = 1});
+  v.field("memory_gb", memory_gb,
+          {.doc = "images are held decoded in memory when they fit in this much",
+           .min = 0,
+           .resume = Resume::kMayChange});
+}
+
+void EncoderConfig::visit(FieldVisitor& v) {
+  v.field("name", name, {.doc = "network, see `viewfold list encoders`"});
+  v.field("width", width,
+          {.doc = "channels of the first stage; 64 is the standard network, 16 is 12 times faster",
+           .min = 1,
+           .max = 1024});
+  v.field(
+      "stem", stem,
+      {.doc = "first layers: cifar (3x3, no pooling) for small images, imagenet (7x7, pooling); "
+              "auto takes cifar up to 64 pixels",
+       .choices = {"auto", "cifar", "imagenet"}});
+  v.field("zero_init_residual", zero_init_residual,
+          {.doc = "start the last batch norm of every residual block at zero"});
+}
+
+void OnlineConfig::visit(FieldVisitor& v) {
+  v.field(
+      "every", every,
+      {.doc = "epochs between kNN evaluations on held-out training images; 0 takes a tenth of the "
+              "run",
+       .min = 0,
+       .resume = Resume::kMayChange});
+  v.field("bank", bank,
+          {.doc = "how many training images the kNN evaluation compares with",
+           .min = 1,
+           .resume = Resume::kMayChange});
+}
+
+RunConfig::RunConfig(const std::string& method_name_in,
+                     const std::string& recipe_name_in,
+                     std::int64_t view_size_in)
+    : method_name(method_name_in),
+      recipe_name(recipe_name_in),
+      view_size(view_size_in) {
+  const MethodEntry& entry = find_method(method_name);
+  const ImageScale scale = scale_of(view_size);
+  if (recipe_name == "auto") {
+    recipe_name = entry.recipe;
+  }
+  recipe = std::make_unique<RecipeConfig>(recipe_name, view_size);
+  method = entry.config(scale);
+  entry.train_defaults(scale, train);
+}
+
+void RunConfig::visit(FieldVisitor& v) {
+  v.field("seed", seed, {.doc = "of everything random", .min = 0});
+  visit_group(v, "data", data);
+  visit_group(v, "encoder", encoder);
+  v.enter("method");
+  v.field("name", method_name, {.doc = "objective, see `viewfold list methods`"});
+  method->visit(v);
+  v.leave();
+  v.enter("views");
+  v.field("recipe", recipe_name, {.doc = "view recipe, see `viewfold list recipes`"});
+  v.field(
+      "size", view_size,
+      {.doc = "height and width of a view in pixels; by default the size of the images, at most "
+              "96",
+       .min = 4,
+       .max = 4096});
+  recipe->visit(v);
+  v.leave();
+  visit_group(v, "train", train);
+  visit_group(v, "online", online);
+}
+
+DataConfig read_data_config(const ConfigSource& source) {
+  struct Part final : Config {
+    DataConfig data;
+    void visit(FieldVisitor& v) override { visit_group(v, "data", data); }
+  };
+  Part part;
+  read_config(part, source.only("data."));
+  return part.data;
+}
+
+RunConfig read_run_config(const ConfigSource& source, std::int64_t fallback_size) {
+  struct Size final : Config {
+    std::int64_t size = 0;
+    void visit(FieldVisitor& v) override { v.field("views.size", size, {.min = 4, .max = 4096}); }
+  };
+  Size size;
+  size.size = fallback_size;
+  read_config(size, source.only("views.size"));
+  const std::string recipe = source.string_or("views.recipe", "auto");
+  RunConfig config(source.string_or("method.name", "simclr"), recipe, size.size);
+  const std::string resolved_recipe = config.recipe_name;
+  read_config(config, source);
+  config.recipe_name = resolved_recipe;
+  return config;
+}
+
+}  // namespace viewfold

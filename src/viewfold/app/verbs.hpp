@@ -1,0 +1,32 @@
+// The verbs of the program, as `viewfold --help` lists them; needs neither LibTorch nor any other
+// library.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace viewfold {
+
+struct Verb {
+  std::string_view name;
+  std::string_view arguments;
+  std::string_view summary;
+};
+
+inline constexpr std::array kVerbs{
+    Verb{"pretrain", "DATA [settings]", "train an encoder on unlabelled images"},
+    Verb{"resume", "RUN", "go on with an interrupted run; ends with the same bits"},
+    Verb{"evaluate", "RUN [--on knn,linear]", "measure the encoder of a run on labelled images"},
+    Verb{"report", "RUN", "write RUN/report.html, one file that opens offline"},
+    Verb{"embed", "RUN DATA --out FILE.npy", "features of images, with their paths in row order"},
+    Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},
+    Verb{"views", "DATA [settings] --out FILE.png", "a contact sheet of the views before training"},
+    Verb{"data", "DATA", "what is in a folder, archive or data set: sizes, bands, bad files"},
+    Verb{"doctor", "", "this machine: threads, instructions, speed, and what will limit"},
+    Verb{"verify-resume", "RECIPE", "prove that an interrupted run ends with the same bits here"},
+    Verb{"list", "methods|encoders|datasets|augmentations|recipes|evaluations", "what there is"},
+};
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+}  // namespace viewfold
