@@ -1,0 +1,161 @@
+// MoCo v2 (Chen et al., arXiv:2003.04297): keys from a slowly moving encoder, negatives from a
+// queue.
+#include <cmath>
+
+#include "viewfold/methods/method.hpp"
+#include "viewfold/nn/heads.hpp"
+#include "viewfold/nn/losses/info_nce.hpp"
+#include "viewfold/nn/momentum.hpp"
+#include "viewfold/nn/queue.hpp"
+
+namespace viewfold::methods {
+namespace {
+
+struct MocoV2Config final : Config {
+  // Large: the paper's. Small: the authors' CIFAR-10 demo (branch colab-notebook of
+  // facebookresearch/moco).
+  explicit MocoV2Config(ImageScale scale)
+      : temperature(scale == ImageScale::kSmall ? 0.1 : 0.2),
+        momentum(scale == ImageScale::kSmall ? 0.99 : 0.999),
+        queue_size(scale == ImageScale::kSmall ? 4096 : 65536),
+        symmetric(scale == ImageScale::kSmall) {}
+
+  double temperature;
+  double momentum;
+  std::int64_t queue_size;
+  bool symmetric;
+  std::int64_t hidden_dim = 0;
+  std::int64_t output_dim = 128;
+  std::int64_t norm_splits = 8;
+
+  void visit(FieldVisitor& v) override {
+    v.field("temperature", temperature,
+            {.doc = "tau of the InfoNCE loss", .min = 1e-3, .max = 100});
+    v.field("momentum", momentum, {.doc = "m of the key encoder", .min = 0, .max = 1});
+    v.field("queue_size", queue_size,
+            {.doc = "keys of earlier batches that serve as negatives; a multiple of the batch size "
+                    "(twice it "
+                    "when symmetric)",
+             .min = 1,
+             .max = 1 << 24});
+    v.field("symmetric", symmetric,
+            {.doc = "each view is query once and key once (the demo's option)"});
+    v.field("hidden_dim", hidden_dim,
+            {.doc = "width of the head's hidden layer; 0 takes the width of the features",
+             .min = 0,
+             .max = 65536});
+    v.field("output_dim", output_dim, {.doc = "width of queries and keys", .min = 1, .max = 65536});
+    v.field(
+        "norm_splits", norm_splits,
+        {.doc =
+             "batch norm of the keys sees shuffled sub-batches, this many (the demo's stand-in for "
+             "shuffling over devices); 1 switches it off",
+         .min = 1,
+         .max = 1024});
+  }
+};
+
+class MocoV2 final : public Method {
+ public:
+  MocoV2(const MocoV2Config& config, std::shared_ptr<Encoder> encoder)
+      : config_(config),
+        encoder_(std::move(encoder)) {
+    const auto features = encoder_->feature_dim();
+    const auto hidden = config.hidden_dim > 0 ? config.hidden_dim : features;
+    const MlpShape shape{.dims = {features, hidden, config.output_dim}, .hidden_norm = false};
+    head_ = std::make_shared<Mlp>(shape);
+    key_encoder_ = encoder_->clone_structure();
+    key_head_ = std::make_shared<Mlp>(shape);
+    queue_ = std::make_shared<Queue>(config.queue_size, config.output_dim);
+    start_target(*key_encoder_, *encoder_);
+    start_target(*key_head_, *head_);
+    module_.register_module("encoder", encoder_);
+    module_.register_module("head", head_);
+    module_.register_module("key_encoder", key_encoder_);
+    module_.register_module("key_head", key_head_);
+    module_.register_module("queue", queue_);
+  }
+
+  StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
+    ema_update(*key_encoder_, *encoder_, config_.momentum);
+    ema_update(*key_head_, *head_, config_.momentum);
+    const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
+    const auto k1 = keys(batch.view(1));                               // [N, D]
+    auto loss = losses::info_nce_with_queue(q0, k1, queue_->rows(), config_.temperature);
+    fresh_keys_ = k1;
+    if (config_.symmetric) {
+      const auto q1 = head_->forward(encoder_->forward(batch.view(1)));  // [N, D]
+      const auto k0 = keys(batch.view(0));                               // [N, D]
+      loss = loss.add(losses::info_nce_with_queue(q1, k0, queue_->rows(), config_.temperature));
+      fresh_keys_ = at::cat({k1, k0});  // [2N, D]
+    }
+    return {.loss = loss, .embedding = q0.detach()};
+  }
+
+  // The positives of a step must not be among its negatives.
+  void after_optimizer_step(const StepContext& /*context*/) override {
+    queue_->enqueue(fresh_keys_);
+  }
+
+  torch::nn::Module& module() override { return module_; }
+  Encoder& encoder() override { return *encoder_; }
+
+  std::vector<KnownConstant> known_constants(std::int64_t /*n*/) const override {
+    const double value = std::log(1.0 + static_cast<double>(config_.queue_size));
+    return {{.name = config_.symmetric ? "2 ln(1+K)" : "ln(1+K)",
+             .value = config_.symmetric ? 2.0 * value : value,
+             .cause = "a query cannot tell its key from the queue: likely a learning rate that is "
+                      "too high, or a "
+                      "momentum that is too low"}};
+  }
+
+ private:
+  at::Tensor keys(const at::Tensor& view) {
+    const torch::NoGradGuard no_grad;
+    const auto n = view.size(0);
+    // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
+    // Sec. 3.3).
+    const auto splits = n % config_.norm_splits == 0 ? config_.norm_splits : 1;
+    const auto order = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
+    std::vector<at::Tensor> parts;
+    for (const auto& part : view.index_select(0, order).chunk(splits)) {
+      parts.push_back(key_head_->forward(
+          key_encoder_->forward(part.contiguous(at::MemoryFormat::ChannelsLast))));
+    }
+    auto k = at::cat(parts).to(at::kFloat);             // [N, D], shuffled
+    k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));   // unit rows
+    return at::empty_like(k).index_copy_(0, order, k);  // [N, D], in the order of `view`
+  }
+
+  MocoV2Config config_;
+  std::shared_ptr<Encoder> encoder_;
+  std::shared_ptr<Encoder> key_encoder_;
+  std::shared_ptr<Mlp> head_;
+  std::shared_ptr<Mlp> key_head_;
+  std::shared_ptr<Queue> queue_;
+  at::Tensor fresh_keys_;
+  torch::nn::Module module_;
+};
+
+void train_defaults(ImageScale scale, TrainConfig& config) {
+  config.optimizer = "sgd";
+  config.decay_norm_and_bias = true;
+  config.base_lr =
+      0.03;  // MoCo, Sec. 4: 0.03 at 256 images; the CIFAR demo's 0.06 at 512 is the same
+  config.weight_decay = scale == ImageScale::kSmall ? 5e-4 : 1e-4;  // demo; MoCo Sec. 4
+  config.warmup_epochs = 0;
+}
+
+}  // namespace
+
+MethodEntry moco_v2_entry() {
+  return method_entry<MocoV2, MocoV2Config>(
+      {.name = "moco_v2",
+       .paper = "arXiv:2003.04297",
+       .summary = "finds the key of the other view among a queue of keys from a momentum encoder",
+       .recipe = "moco_v2",
+       .views = 2,
+       .train_defaults = train_defaults});
+}
+
+}  // namespace viewfold::methods
