@@ -30,19 +30,9 @@ void DataConfig::visit(FieldVisitor& v) {
            .resume = Resume::kMayChange});
 }
 
-void EncoderConfig::visit(FieldVisitor& v) {
+void ChosenEncoderConfig::visit(FieldVisitor& v) {
   v.field("name", name, {.doc = "network, see `viewfold list encoders`"});
-  v.field("width", width,
-          {.doc = "channels of the first stage; 64 is the standard network, 16 is 12 times faster",
-           .min = 1,
-           .max = 1024});
-  v.field(
-      "stem", stem,
-      {.doc = "first layers: cifar (3x3, no pooling) for small images, imagenet (7x7, pooling); "
-              "auto takes cifar up to 64 pixels",
-       .choices = {"auto", "cifar", "imagenet"}});
-  v.field("zero_init_residual", zero_init_residual,
-          {.doc = "start the last batch norm of every residual block at zero"});
+  settings.visit(v);
 }
 
 void OnlineConfig::visit(FieldVisitor& v) {

@@ -24,12 +24,12 @@ struct DataConfig final : Config {
   void visit(FieldVisitor& v) override;
 };
 
-/// Which network.
-struct EncoderConfig final : Config {
+/// Which network, with its settings.
+struct ChosenEncoderConfig final : Config {
+  ChosenEncoderConfig() { settings.width = 16; }  // two cores train it in minutes
+
   std::string name = "resnet18";
-  std::int64_t width = 16;
-  std::string stem = "auto";
-  bool zero_init_residual = false;
+  EncoderConfig settings;
   void visit(FieldVisitor& v) override;
 };
 
@@ -51,7 +51,7 @@ class RunConfig final : public Config {
 
   std::int64_t seed = 1;
   DataConfig data;
-  EncoderConfig encoder;
+  ChosenEncoderConfig encoder;
   std::string method_name;
   std::unique_ptr<Config> method;
   std::string recipe_name;

@@ -20,6 +20,12 @@ class Method : public Task {
   [[nodiscard]] virtual Encoder& encoder() = 0;
 };
 
+/// What a method is built from besides its own settings.
+struct MethodContext {
+  EncoderSpec encoder;
+  std::uint64_t seed = 0;  // of the run
+};
+
 /// One row of the table of methods. `src/viewfold/methods/<stem>.cpp` defines `<stem>_entry()`.
 struct MethodEntry {
   std::string_view name;     // the file stem
@@ -34,18 +40,17 @@ struct MethodEntry {
   /// Sets what the paper says of the optimiser at this scale.
   void (*train_defaults)(ImageScale scale, TrainConfig& config);
 
-  /// Builds the method around an encoder; draws initial weights from the default generator.
-  std::unique_ptr<Method> (*make)(const Config& config, std::shared_ptr<Encoder> encoder);
+  /// Builds the method with a new encoder; draws initial weights from the default generator.
+  std::unique_ptr<Method> (*make)(const Config& config, const MethodContext& context);
 };
 
-/// Builds the row of method M, which has a constructor from (const C&, shared_ptr<Encoder>); C has
+/// Builds the row of method M, which has a constructor from (const C&, const MethodContext&); C has
 /// a constructor from ImageScale.
 template <class M, class C>
 MethodEntry method_entry(MethodEntry row) {
   row.config = [](ImageScale scale) { return std::unique_ptr<Config>(std::make_unique<C>(scale)); };
-  row.make = [](const Config& config, std::shared_ptr<Encoder> encoder) {
-    return std::unique_ptr<Method>(
-        std::make_unique<M>(dynamic_cast<const C&>(config), std::move(encoder)));
+  row.make = [](const Config& config, const MethodContext& context) {
+    return std::unique_ptr<Method>(std::make_unique<M>(dynamic_cast<const C&>(config), context));
   };
   return row;
 }

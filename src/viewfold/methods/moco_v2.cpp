@@ -57,18 +57,19 @@ struct MocoV2Config final : Config {
 
 class MocoV2 final : public Method {
  public:
-  MocoV2(const MocoV2Config& config, std::shared_ptr<Encoder> encoder)
+  MocoV2(const MocoV2Config& config, const MethodContext& context)
       : config_(config),
-        encoder_(std::move(encoder)) {
+        encoder_(make_encoder(context.encoder)) {
     const auto features = encoder_->feature_dim();
     const auto hidden = config.hidden_dim > 0 ? config.hidden_dim : features;
-    const MlpShape shape{.dims = {features, hidden, config.output_dim}, .hidden_norm = false};
+    const MlpSpec shape{
+        .in = features, .widths = {hidden, config.output_dim}, .hidden_norm = false};
     head_ = std::make_shared<Mlp>(shape);
-    key_encoder_ = encoder_->clone_structure();
+    key_encoder_ = make_encoder(context.encoder);
     key_head_ = std::make_shared<Mlp>(shape);
-    queue_ = std::make_shared<Queue>(config.queue_size, config.output_dim);
-    start_target(*key_encoder_, *encoder_);
-    start_target(*key_head_, *head_);
+    queue_ = std::make_shared<KeyQueue>(config.queue_size, config.output_dim, context.seed);
+    copy_parameters(*encoder_, *key_encoder_);
+    copy_parameters(*head_, *key_head_);
     module_.register_module("encoder", encoder_);
     module_.register_module("head", head_);
     module_.register_module("key_encoder", key_encoder_);
@@ -81,12 +82,12 @@ class MocoV2 final : public Method {
     ema_update(*key_head_, *head_, config_.momentum);
     const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
     const auto k1 = keys(batch.view(1));                               // [N, D]
-    auto loss = losses::info_nce_with_queue(q0, k1, queue_->rows(), config_.temperature);
+    auto loss = info_nce_with_queue(q0, k1, queue_->rows(), config_.temperature);
     fresh_keys_ = k1;
     if (config_.symmetric) {
       const auto q1 = head_->forward(encoder_->forward(batch.view(1)));  // [N, D]
       const auto k0 = keys(batch.view(0));                               // [N, D]
-      loss = loss.add(losses::info_nce_with_queue(q1, k0, queue_->rows(), config_.temperature));
+      loss = loss.add(info_nce_with_queue(q1, k0, queue_->rows(), config_.temperature));
       fresh_keys_ = at::cat({k1, k0});  // [2N, D]
     }
     return {.loss = loss, .embedding = q0.detach()};
@@ -132,7 +133,7 @@ class MocoV2 final : public Method {
   std::shared_ptr<Encoder> key_encoder_;
   std::shared_ptr<Mlp> head_;
   std::shared_ptr<Mlp> key_head_;
-  std::shared_ptr<Queue> queue_;
+  std::shared_ptr<KeyQueue> queue_;
   at::Tensor fresh_keys_;
   torch::nn::Module module_;
 };

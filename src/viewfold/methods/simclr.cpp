@@ -33,13 +33,13 @@ struct SimClrConfig final : Config {
 
 class SimClr final : public Method {
  public:
-  SimClr(const SimClrConfig& config, std::shared_ptr<Encoder> encoder)
+  SimClr(const SimClrConfig& config, const MethodContext& context)
       : config_(config),
-        encoder_(std::move(encoder)) {
+        encoder_(make_encoder(context.encoder)) {
     const auto features = encoder_->feature_dim();
     const auto hidden = config.hidden_dim > 0 ? config.hidden_dim : features;
     projector_ = std::make_shared<Mlp>(
-        MlpShape{.dims = {features, hidden, config.output_dim}, .hidden_norm = false});
+        MlpSpec{.in = features, .widths = {hidden, config.output_dim}, .hidden_norm = false});
     module_.register_module("encoder", encoder_);
     module_.register_module("projector", projector_);
   }
@@ -49,7 +49,7 @@ class SimClr final : public Method {
     const auto n = batch.size();
     const auto z0 = z.narrow(0, 0, n);  // [N, D]
     const auto z1 = z.narrow(0, n, n);  // [N, D]
-    return {.loss = losses::nt_xent(z0, z1, config_.temperature), .embedding = z0.detach()};
+    return {.loss = nt_xent(z0, z1, config_.temperature), .embedding = z0.detach()};
   }
 
   torch::nn::Module& module() override { return module_; }

@@ -38,16 +38,16 @@ struct SimSiamConfig final : Config {
 
 class SimSiam final : public Method {
  public:
-  SimSiam(const SimSiamConfig& config, std::shared_ptr<Encoder> encoder)
+  SimSiam(const SimSiamConfig& config, const MethodContext& context)
       : config_(config),
-        encoder_(std::move(encoder)) {
-    MlpShape projector{
-        .dims = {encoder_->feature_dim()}, .hidden_norm = true, .output_norm = OutputNorm::kPlain};
-    projector.dims.insert(projector.dims.end(), static_cast<std::size_t>(config.projector_layers),
-                          config.output_dim);
-    projector_ = std::make_shared<Mlp>(projector);
-    predictor_ = std::make_shared<Mlp>(MlpShape{
-        .dims = {config.output_dim, config.predictor_dim, config.output_dim}, .hidden_norm = true});
+        encoder_(make_encoder(context.encoder)) {
+    projector_ = std::make_shared<Mlp>(
+        MlpSpec{.in = encoder_->feature_dim(),
+                .widths = std::vector<std::int64_t>(
+                    static_cast<std::size_t>(config.projector_layers), config.output_dim),
+                .output_norm = OutputNorm::kNoAffine});
+    predictor_ = std::make_shared<Mlp>(
+        MlpSpec{.in = config.output_dim, .widths = {config.predictor_dim, config.output_dim}});
     module_.register_module("encoder", encoder_);
     module_.register_module("projector", projector_);
     module_.register_module("predictor", predictor_);
@@ -60,8 +60,9 @@ class SimSiam final : public Method {
     const auto p1 = predictor_->forward(z1);                                // [N, D]
     const auto p2 = predictor_->forward(z2);                                // [N, D]
     const auto distance = [this](const at::Tensor& p, const at::Tensor& z) {
-      return config_.stop_gradient ? losses::negative_cosine(p, z)
-                                   : losses::negative_cosine_both(p, z);
+      return config_.stop_gradient
+                 ? negative_cosine(p, z)
+                 : at::cosine_similarity(p.to(at::kFloat), z.to(at::kFloat)).mean().neg();
     };
     return {.loss = distance(p1, z2).add(distance(p2, z1)).mul(0.5),
             .embedding = z1.detach()};  // Eq. 4

@@ -9,7 +9,7 @@
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
-#include "viewfold/tensor/image_tensor.hpp"
+#include "viewfold/nn/state.hpp"
 
 namespace viewfold {
 namespace {
@@ -51,58 +51,12 @@ std::int64_t restore(const std::filesystem::path& path, Task& task, Optimizer& o
   if (step == file.metadata.end()) {
     throw DataError(fmt::format("{}: is no checkpoint (its metadata has no step)", path.string()));
   }
-  load_module_tensors(task.module(), with_prefix(file.tensors, kModulePrefix));
+  load_module_state(task.module(), {with_prefix(file.tensors, kModulePrefix), {}, path.string()});
   optimizer.load_state(with_prefix(file.tensors, kOptimizerPrefix));
   return std::stoll(step->second);
 }
 
 }  // namespace
-
-std::vector<NamedTensor> module_tensors(const torch::nn::Module& module) {
-  std::vector<NamedTensor> out;
-  for (const auto& item : module.named_parameters()) {
-    out.push_back({item.key(), item.value().detach()});
-  }
-  for (const auto& item : module.named_buffers()) {
-    out.push_back({item.key(), item.value().detach()});
-  }
-  return out;
-}
-
-void load_module_tensors(torch::nn::Module& module, const std::vector<NamedTensor>& tensors) {
-  std::map<std::string, at::Tensor> given;
-  for (const auto& item : tensors) {
-    given[item.name] = item.tensor;
-  }
-  auto targets = module_tensors(module);
-  std::vector<std::string> problems;
-  for (const auto& target : targets) {
-    const auto found = given.find(target.name);
-    if (found == given.end()) {
-      problems.push_back(target.name + " is missing");
-    } else if (found->second.sizes() != target.tensor.sizes()) {
-      problems.push_back(fmt::format("{} has shape {} instead of {}", target.name,
-                                     shape_text(found->second), shape_text(target.tensor)));
-    }
-  }
-  for (const auto& [name, tensor] : given) {
-    if (std::none_of(targets.begin(), targets.end(),
-                     [&](const auto& t) { return t.name == name; })) {
-      problems.push_back(name + " is left over");
-    }
-  }
-  if (!problems.empty()) {
-    const std::size_t shown = std::min<std::size_t>(problems.size(), 5);
-    throw DataError(fmt::format("the weights do not fit this network ({} of {} tensors): {}{}",
-                                problems.size(), targets.size(),
-                                fmt::join(problems.begin(), problems.begin() + shown, "; "),
-                                problems.size() > shown ? "; ..." : ""));
-  }
-  const torch::NoGradGuard no_grad;
-  for (auto& target : targets) {
-    target.tensor.copy_(given[target.name]);
-  }
-}
 
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
@@ -122,7 +76,7 @@ void save_checkpoint(const std::filesystem::path& folder,
                      Task& task,
                      const Optimizer& optimizer) {
   std::vector<NamedTensor> tensors;
-  append_with_prefix(tensors, module_tensors(task.module()), kModulePrefix);
+  append_with_prefix(tensors, module_state(task.module()), kModulePrefix);
   append_with_prefix(tensors, optimizer.state(), kOptimizerPrefix);
   check_finite(tensors);
   std::filesystem::create_directories(folder);

@@ -14,13 +14,6 @@
 
 namespace viewfold {
 
-/// Parameters and buffers of a module, named as torchvision and PyTorch name them.
-[[nodiscard]] std::vector<NamedTensor> module_tensors(const torch::nn::Module& module);
-
-/// Copies tensors into the parameters and buffers of a module. Throws DataError that lists what is
-/// missing, left over, or of another shape: all of it or nothing fits.
-void load_module_tensors(torch::nn::Module& module, const std::vector<NamedTensor>& tensors);
-
 /// Writes `folder`/step-<step>.safetensors (tensors "module.*" and "optimizer.*", the step in its
 /// metadata), then removes all but the newest two. Throws DataError when the disk is full or
 /// read-only; older checkpoints stay. Refuses with DivergedError to write a parameter that is not
