@@ -31,15 +31,17 @@ struct EvaluationInput {
 
 /// Numbers as data.
 struct EvaluationResult {
-  std::map<std::string, double> numbers;             // "accuracy": 0.845
-  std::string protocol;                              // one line: every choice that the numbers depend on
-  std::vector<std::vector<std::int64_t>> confusion;  // rows: true class, columns: predicted; may be empty
+  std::map<std::string, double> numbers;  // "accuracy": 0.845
+  std::string protocol;                   // one line: every choice that the numbers depend on
+  std::vector<std::vector<std::int64_t>>
+      confusion;  // rows: true class, columns: predicted; may be empty
 };
 
 /// One row of the table of evaluations. `src/viewfold/eval/<stem>.cpp` defines `<stem>_entry()`.
 struct EvaluationEntry {
-  std::string_view name;     // the file stem
-  std::string_view summary;  // one line for `viewfold list evaluations`, with the source of the protocol
+  std::string_view name;  // the file stem
+  std::string_view
+      summary;  // one line for `viewfold list evaluations`, with the source of the protocol
   std::unique_ptr<Config> (*config)();
   /// Throws DataError when there are no labels, ContractViolation on shapes that do not fit.
   EvaluationResult (*run)(const EvaluationInput& input, const Config& config);
