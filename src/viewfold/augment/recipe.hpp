@@ -60,6 +60,9 @@ class Pipeline {
  public:
   explicit Pipeline(const std::vector<PipelineStep>& steps);
 
+  /// The size of a view made from an image of this size.
+  [[nodiscard]] ImageSize size_after(ImageSize size) const;
+
   /// Draws all parameters of one view. The op field of `key` is set by this function, so that
   /// adding an operation does not change what another one draws.
   [[nodiscard]] std::vector<OpRecord> sample(RngKey key, ImageSize size) const;
@@ -82,7 +85,8 @@ struct ViewPlan {
   std::vector<Pipeline> pipelines;
 };
 
-/// The plan of `views_per_sample` views made by `recipe`.
+/// The plan of `views_per_sample` views made by `recipe`. Throws UsageError when a pipeline makes
+/// views of another size.
 [[nodiscard]] ViewPlan make_view_plan(const RecipeConfig& recipe,
                                       std::int64_t views_per_sample,
                                       std::int64_t view_size);
@@ -93,7 +97,7 @@ struct View {
   std::vector<OpRecord> records;
 };
 
-/// Makes view `key.view` of `source` (seed, epoch, sample and view come from `key`).
+/// Makes view `key.view` of `source` (seed, stream, epoch, sample and view come from `key`).
 [[nodiscard]] View make_view(const ViewPlan& plan, const Image& source, const RngKey& key);
 
 }  // namespace viewfold
