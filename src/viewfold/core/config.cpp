@@ -514,6 +514,16 @@ void ConfigSource::set(const std::string& key, const std::string& text, const st
   values_.insert_or_assign(key, RawValue{.value = text, .origin = origin, .from_text = true});
 }
 
+ConfigSource ConfigSource::only(const std::string& prefix) const {
+  ConfigSource part;
+  for (const auto& [key, value] : values_) {
+    if (key.starts_with(prefix)) {
+      part.values_.emplace(key, value);
+    }
+  }
+  return part;
+}
+
 std::string ConfigSource::string_or(const std::string& key, const std::string& fallback) const {
   const auto found = values_.find(key);
   if (found == values_.end()) {

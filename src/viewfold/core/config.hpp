@@ -80,6 +80,9 @@ class ConfigSource {
 
   [[nodiscard]] const std::map<std::string, RawValue>& values() const { return values_; }
 
+  /// A copy with just the keys that start with `prefix`.
+  [[nodiscard]] ConfigSource only(const std::string& prefix) const;
+
   /// The string at `key`, or `fallback`. Throws UsageError when it is there and not a string.
   [[nodiscard]] std::string string_or(const std::string& key, const std::string& fallback) const;
 

@@ -35,13 +35,13 @@ struct MethodEntry {
   std::int64_t views = 2;    // per sample
 
   /// The method's own settings at the paper's values for this scale.
-  std::unique_ptr<Config> (*config)(ImageScale scale);
+  std::unique_ptr<Config> (*config)(ImageScale scale) = nullptr;
 
   /// Sets what the paper says of the optimiser at this scale.
   void (*train_defaults)(ImageScale scale, TrainConfig& config);
 
   /// Builds the method with a new encoder; draws initial weights from the default generator.
-  std::unique_ptr<Method> (*make)(const Config& config, const MethodContext& context);
+  std::unique_ptr<Method> (*make)(const Config& config, const MethodContext& context) = nullptr;
 };
 
 /// Builds the row of method M, which has a constructor from (const C&, const MethodContext&); C has

@@ -28,7 +28,7 @@ struct StepContext {
 struct StepOutput {
   at::Tensor loss;       // [] float32, with graph
   at::Tensor embedding;  // [N, D], detached: what collapse is looked for in
-  std::vector<std::pair<std::string, double>> scalars;  // further metrics
+  std::vector<std::pair<std::string, double>> scalars = {};  // further metrics
 };
 
 /// A value at which the loss stands when the task has stopped to learn.

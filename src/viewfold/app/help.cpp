@@ -1,0 +1,140 @@
+// Help of the verbs, from their options and the description of the settings.
+#include <map>
+
+#include <fmt/format.h>
+
+#include "viewfold/app/commands.hpp"
+#include "viewfold/app/run_config.hpp"
+#include "viewfold/app/verbs.hpp"
+#include "viewfold/core/error.hpp"
+
+namespace viewfold {
+namespace {
+
+const Option kConfigFile{"config", "FILE", "a TOML file of settings; may be given several times"};
+const Option kRunOut{"out", "RUN", "run directory; by default runs/DATA-METHOD, numbered"};
+
+std::map<std::string, std::vector<Option>> make_options() {
+  return {
+      {"pretrain",
+       {kConfigFile, kRunOut, {"overwrite", "", "remove an earlier run at --out first"}}},
+      {"resume", {}},
+      {"verify-resume",
+       {{"kills", "N", "how many runs to kill and resume (default 3)"},
+        {"images", "N", "learn from this many images (default 2048)"},
+        {"epochs", "N", "for this many epochs (default 2)"}}},
+      {"evaluate",
+       {{"on", "LIST", "evaluations, see `viewfold list evaluations` (default knn,linear)"},
+        {"data", "DATA", "labelled images; by default those of the run"},
+        {"controls", "on|off", "also measure raw pixels and the untrained encoder (default on)"},
+        {"threads", "N", "threads; 0 takes every core"}}},
+      {"report", {{"out", "FILE", "where to (default RUN/report.html)"}}},
+      {"embed",
+       {{"out", "FILE.npy", "float32 features, one row per image; names go to FILE.jsonl"},
+        {"split", "SPLIT",
+         "train, test or unlabeled (default: all splits but in one file each "
+         "time; train)"},
+        {"threads", "N", "threads; 0 takes every core"}}},
+      {"export",
+       {{"format", "LIST", "safetensors, torchscript (default both)"},
+        {"out", "FOLDER", "where to (default RUN/export)"}}},
+      {"views", {kConfigFile, {"out", "FILE.png", "where to (default views.png)"}}},
+      {"data",
+       {{"split", "SPLIT", "train, test or unlabeled (default: every split)"},
+        {"threads", "N", "threads; 0 takes every core"}}},
+      {"doctor", {}},
+      {"list", {}},
+  };
+}
+
+bool takes_run_settings(const std::string& verb) {
+  return verb == "pretrain" || verb == "views" || verb == "resume";
+}
+
+std::string option_line(const std::string& left, const std::string& doc) {
+  constexpr std::size_t kColumn = 26;
+  if (left.size() + 2 > kColumn) {
+    return fmt::format("  {}\n  {:{}}{}\n", left, "", kColumn, doc);
+  }
+  return fmt::format("  {:<{}}{}\n", left, kColumn, doc);
+}
+
+std::string setting_line(const FieldDescription& field, bool resume) {
+  std::string facts = field.type;
+  if (!field.range.empty()) {
+    facts += ", " + field.range;
+  }
+  facts += "; default " + field.default_value;
+  if (resume && field.resume == Resume::kMustMatch) {
+    return "";
+  }
+  return fmt::format("  --{}\n      {} ({})\n", field.key, field.doc, facts);
+}
+
+std::string settings_help(const std::string& verb, Arguments& arguments) {
+  ConfigSource source;
+  arguments.move_settings(source);
+  ConfigSource chosen;
+  for (const char* key : {"method.name", "encoder.name", "views.recipe", "views.size"}) {
+    const auto found = source.values().find(key);
+    if (found != source.values().end()) {
+      chosen.set(key, std::get<std::string>(found->second.value), found->second.origin);
+    }
+  }
+  constexpr std::int64_t kShownSize = 32;
+  RunConfig config = read_run_config(chosen, kShownSize);
+  std::string text = fmt::format(
+      "\nsettings of a run{} (in TOML: the part before the last dot is the table):\n",
+      verb == "resume" ? " that may change when it goes on"
+                       : fmt::format(", here with the defaults of {} for views of {} px",
+                                     config.method_name, config.view_size));
+  for (const auto& field : describe_config(config)) {
+    text += setting_line(field, verb == "resume");
+  }
+  text += "\nshort names:\n";
+  for (const auto& name : short_names()) {
+    text += fmt::format("  --{:<10} --{}\n", name.name, name.key);
+  }
+  return text;
+}
+
+}  // namespace
+
+const std::vector<Option>& options_of(const std::string& verb) {
+  static const auto kOptions = make_options();
+  const auto found = kOptions.find(verb);
+  if (found == kOptions.end()) {
+    std::vector<std::string> names;
+    for (const auto& known : kVerbs) {
+      names.emplace_back(known.name);
+    }
+    const auto nearest = nearest_name(verb, names);
+    throw UsageError(
+        fmt::format("there is no verb \"{}\"{} (see `viewfold --help`)", verb,
+                    nearest.empty() ? "" : fmt::format(", did you mean {}?", nearest)));
+  }
+  return found->second;
+}
+
+std::string verb_help(const std::string& verb, Arguments arguments) {
+  const auto& options = options_of(verb);
+  std::string text;
+  for (const auto& known : kVerbs) {
+    if (known.name == verb) {
+      text = fmt::format("usage: viewfold {} {}\n\n{}\n", verb, known.arguments, known.summary);
+    }
+  }
+  if (!options.empty()) {
+    text += "\noptions:\n";
+  }
+  for (const auto& option : options) {
+    const auto value = option.value.empty() ? "" : " " + option.value;
+    text += option_line("--" + option.name + value, option.doc);
+  }
+  if (takes_run_settings(verb)) {
+    text += settings_help(verb, arguments);
+  }
+  return text;
+}
+
+}  // namespace viewfold

@@ -1,0 +1,303 @@
+// Implements the life of a run.
+#include "viewfold/app/pretraining.hpp"
+
+#include <bit>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+#include <torch/torch.h>
+
+#include "viewfold/app/pictures.hpp"
+#include "viewfold/app/terminal.hpp"
+#include "viewfold/core/error.hpp"
+#include "viewfold/core/files.hpp"
+#include "viewfold/core/version.hpp"
+#include "viewfold/data/subset.hpp"
+#include "viewfold/eval/encoder_file.hpp"
+#include "viewfold/eval/evaluation.hpp"
+#include "viewfold/eval/features.hpp"
+#include "viewfold/report/report.hpp"
+
+namespace viewfold {
+namespace {
+
+std::filesystem::path data_file(const RunDir& run) {
+  return run.path() / "data.json";
+}
+
+ConfigSource only_seed(const ConfigSource& source) {
+  return source.only("seed");
+}
+
+std::uint64_t read_seed(const ConfigSource& source) {
+  struct Seed final : Config {
+    std::int64_t seed = 1;
+    void visit(FieldVisitor& v) override { v.field("seed", seed, {.min = 0}); }
+  };
+  Seed part;
+  read_config(part, only_seed(source));
+  return static_cast<std::uint64_t>(part.seed);
+}
+
+// The paper's batch size and warm-up are for large data sets and long runs: where the user says
+// nothing, a batch is at most a quarter of the images and warm-up at most a tenth of the run.
+void fit_defaults(RunConfig& config, const RunImages& images, const ConfigSource& source) {
+  const auto is_set = [&source](const char* key) { return source.values().contains(key); };
+  if (!is_set("train.batch_size")) {
+    const auto quarter = std::bit_floor(std::max<std::size_t>(images.train->size() / 4, 2));
+    config.train.batch_size = std::min(config.train.batch_size, static_cast<std::int64_t>(quarter));
+  }
+  if (!is_set("train.warmup_epochs")) {
+    config.train.warmup_epochs =
+        std::min(config.train.warmup_epochs, 0.1 * static_cast<double>(config.train.epochs));
+  }
+}
+
+void resolve(RunConfig& config, const RunImages& images) {
+  config.data.bands = images.bands;
+  config.encoder.settings.stem = resolve_stem(config.encoder.settings.stem, config.view_size);
+  config.train.precision = uses_bf16(config.train.precision) ? "bf16" : "fp32";
+  config.train.threads = thread_count(config.train.threads);
+  if (config.online.every == 0) {
+    config.online.every = std::max<std::int64_t>(1, config.train.epochs / 10);
+  }
+}
+
+ViewPlan view_plan(const RunConfig& config) {
+  return make_view_plan(*config.recipe, config.method_entry().views, config.view_size);
+}
+
+Preprocess preprocess(const Experiment& experiment) {
+  return {.input_size = experiment.config.view_size,
+          .bands = experiment.images.bands,
+          .normalization = experiment.images.normalization};
+}
+
+std::shared_ptr<const Dataset> spread_out(std::shared_ptr<const Dataset> dataset,
+                                          std::size_t count) {
+  const std::size_t size = dataset->size();
+  if (size <= count) {
+    return dataset;
+  }
+  std::vector<std::uint32_t> indices;
+  for (std::size_t i = 0; i < count; ++i) {
+    indices.push_back(static_cast<std::uint32_t>(i * size / count));
+  }
+  return make_subset(std::move(dataset), std::move(indices));
+}
+
+// kNN of held-out training images among training images, while training.
+class OnlineEvaluation {
+ public:
+  OnlineEvaluation(const Experiment& experiment, Encoder& encoder)
+      : experiment_(experiment),
+        encoder_(encoder) {
+    if (experiment.images.held_out) {
+      bank_ = spread_out(experiment.images.train,
+                         static_cast<std::size_t>(experiment.config.online.bank));
+      queries_ = spread_out(experiment.images.held_out, kQueries);
+    }
+  }
+
+  std::vector<std::pair<std::string, double>> operator()(std::int64_t epochs_done) const {
+    const auto& config = experiment_.config;
+    const bool due = epochs_done % config.online.every == 0 || epochs_done == config.train.epochs;
+    if (!queries_ || !due) {
+      return {};
+    }
+    const auto features = [this](const Dataset& dataset) {
+      return extract_features(encoder_, dataset, preprocess(experiment_), kBatch,
+                              thread_count(experiment_.config.train.threads));
+    };
+    const auto& entry = find_evaluation("knn");
+    const auto result = entry.run({.train = features(*bank_),
+                                   .test = features(*queries_),
+                                   .classes = bank_->class_names(),
+                                   .seed = static_cast<std::uint64_t>(config.seed)},
+                                  *entry.config());
+    return {{"knn", result.numbers.at("accuracy")}};
+  }
+
+ private:
+  static constexpr std::size_t kQueries = 2000;
+  static constexpr std::int64_t kBatch = 256;
+  const Experiment& experiment_;
+  Encoder& encoder_;
+  std::shared_ptr<const Dataset> bank_;
+  std::shared_ptr<const Dataset> queries_;
+};
+
+TrainResult train_method(const RunDir& run,
+                         const Experiment& experiment,
+                         Method& method,
+                         LogSink& log,
+                         Progress& progress) {
+  const auto& config = experiment.config;
+  MetricsWriter metrics(run.metrics());
+  TensorboardWriter tensorboard(run.tensorboard());
+  const auto seed = static_cast<std::uint64_t>(config.seed);
+  const std::int64_t per_epoch =
+      batches_per_epoch(experiment.images.train->size(), config.train.batch_size);
+  const auto open_loader = [&](std::int64_t first_step) {
+    return std::make_unique<Loader>(
+        experiment.images.train, view_plan(config), experiment.images.normalization,
+        LoaderOptions{.batch_size = config.train.batch_size,
+                      .first_step = first_step,
+                      .total_steps = config.train.epochs * per_epoch,
+                      .bands = experiment.images.bands,
+                      .seed = seed,
+                      .threads = static_cast<int>(config.train.loader_threads),
+                      .max_bad_fraction = config.data.max_bad_fraction});
+  };
+  return train({.task = method,
+                .config = config.train,
+                .seed = seed,
+                .steps_per_epoch = per_epoch,
+                .checkpoints = run.checkpoints(),
+                .metrics = metrics,
+                .tensorboard = tensorboard,
+                .log = log,
+                .progress = progress,
+                .open_loader = open_loader,
+                .after_epoch = OnlineEvaluation(experiment, method.encoder()),
+                .stop_requested = stop_requested});
+}
+
+void write_results(const RunDir& run, const Experiment& experiment, Method& method) {
+  const auto& config = experiment.config;
+  write_encoder(method.encoder(),
+                {.encoder = encoder_spec(config),
+                 .normalization = experiment.images.normalization,
+                 .method = config.method_name,
+                 .data_fingerprint = experiment.images.fingerprint,
+                 .seed = static_cast<std::uint64_t>(config.seed),
+                 .feature_dim = method.encoder().feature_dim(),
+                 .epochs = config.train.epochs,
+                 .version = std::string(version())},
+                run.encoder(), run.card());
+  constexpr std::size_t kBank = 5000;
+  write_neighbour_sheet(*spread_out(experiment.images.train, kBank), method.encoder(),
+                        preprocess(experiment), run.figures() / "neighbours.png");
+}
+
+}  // namespace
+
+EncoderSpec encoder_spec(const RunConfig& config) {
+  return {.name = config.encoder.name,
+          .width = config.encoder.settings.width,
+          .stem = config.encoder.settings.stem,
+          .in_channels = config.data.bands,
+          .input_size = config.view_size,
+          .zero_init_residual = config.encoder.settings.zero_init_residual};
+}
+
+std::unique_ptr<Method> make_initial_method(const RunConfig& config) {
+  const auto seed = static_cast<std::uint64_t>(config.seed);
+  torch::manual_seed(derive_seed({.seed = seed, .stream = "init"}));
+  auto method =
+      config.method_entry().make(*config.method, {.encoder = encoder_spec(config), .seed = seed});
+  for (auto& parameter : method->module().parameters()) {
+    if (parameter.dim() == 4) {
+      parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+  return method;
+}
+
+Experiment read_experiment(const ConfigSource& source, LogSink& log) {
+  // Every setting is read before the images are, so that a mistake is told at once.
+  constexpr std::int64_t kAnySize = 32;
+  RunConfig config = read_run_config(source, kAnySize);
+  RunImages images = open_run_images(read_data_config(source), read_seed(source),
+                                     thread_count(config.train.threads), log);
+  config = read_run_config(source, default_view_size(images.typical_size));
+  fit_defaults(config, images, source);
+  resolve(config, images);
+  return {.config = std::move(config), .images = std::move(images)};
+}
+
+void write_run_start(const RunDir& run, Experiment& experiment) {
+  write_file_atomically(run.config(), print_config(experiment.config));
+  const auto& images = experiment.images;
+  const nlohmann::ordered_json data{{"source", experiment.config.data.source},
+                                    {"fingerprint", images.fingerprint},
+                                    {"images", images.train->size()},
+                                    {"held_out", images.held_out ? images.held_out->size() : 0},
+                                    {"bands", images.bands},
+                                    {"mean", images.normalization.mean},
+                                    {"std", images.normalization.std},
+                                    {"left_out", images.left_out}};
+  write_file_atomically(data_file(run), data.dump(2) + "\n");
+  std::filesystem::create_directories(run.figures());
+  write_view_sheet(*images.train, view_plan(experiment.config),
+                   static_cast<std::uint64_t>(experiment.config.seed), experiment.images.bands,
+                   run.figures() / "views.png");
+}
+
+Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, LogSink& log) {
+  ConfigSource source;
+  source.add_toml_file(run.config().string());
+  constexpr std::int64_t kAnySize = 32;  // resolved settings name the size
+  RunConfig before = read_run_config(source, kAnySize);
+  for (const auto& [key, value] : changes.values()) {
+    source.set(key, std::get<std::string>(value.value), value.origin);
+  }
+  RunConfig after = read_run_config(source, kAnySize);
+  const auto differences = must_match_differences(before, after);
+  if (!differences.empty()) {
+    throw UsageError(fmt::format(
+        "{}: a resumed run must keep its settings, but {} (start a new run with `viewfold "
+        "pretrain --config {}` and the change)",
+        run.path().string(), fmt::join(differences, ", "), run.config().string()));
+  }
+  Experiment experiment{.config = std::move(after), .images = {}};
+  experiment.images =
+      open_run_images(experiment.config.data, static_cast<std::uint64_t>(experiment.config.seed),
+                      thread_count(experiment.config.train.threads), log);
+  const auto text = read_text_file(data_file(run));
+  const auto data = nlohmann::json::parse(text, nullptr, false);
+  if (!data.is_object() || !data.value("fingerprint", nlohmann::json()).is_string()) {
+    throw DataError(
+        fmt::format("{}: has no \"fingerprint\" of the images (copy the whole run "
+                    "directory again)",
+                    data_file(run).string()));
+  }
+  if (data["fingerprint"] != experiment.images.fingerprint) {
+    throw DataError(fmt::format(
+        "{}: the images have changed since the run began (it saw {} of them, there are {} now): "
+        "restore them, or start a new run",
+        experiment.config.data.source, data.value("images", std::size_t{0}),
+        experiment.images.train->size()));
+  }
+  return experiment;
+}
+
+TrainResult run_to_end(const RunDir& run,
+                       Experiment& experiment,
+                       LogSink& log,
+                       Progress& progress) {
+  const RunLock lock = run.lock();
+  run.set_status(RunStatus::kRunning);
+  at::set_num_threads(thread_count(experiment.config.train.threads));
+  const auto method = make_initial_method(experiment.config);
+  try {
+    const TrainResult result = train_method(run, experiment, *method, log, progress);
+    write_results(run, experiment, *method);
+    run.set_status(RunStatus::kFinished);
+    write_report(run.path(), run.report());
+    return result;
+  } catch (const DivergedError&) {
+    progress.finish();
+    run.set_status(RunStatus::kDiverged);
+    throw;
+  } catch (...) {
+    progress.finish();
+    run.set_status(RunStatus::kInterrupted);
+    throw;
+  }
+}
+
+}  // namespace viewfold

@@ -1,0 +1,46 @@
+// From settings and images to a finished run directory.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "viewfold/app/run_config.hpp"
+#include "viewfold/app/run_images.hpp"
+#include "viewfold/core/log.hpp"
+#include "viewfold/core/progress.hpp"
+#include "viewfold/core/run_dir.hpp"
+#include "viewfold/methods/method.hpp"
+#include "viewfold/train/trainer.hpp"
+
+namespace viewfold {
+
+/// Settings and the images they name.
+struct Experiment {
+  RunConfig config;
+  RunImages images;
+};
+
+/// Reads all settings and opens the images. What is left open ("auto", 0) is decided here from
+/// images and machine, so that the resolved settings mean the same everywhere.
+[[nodiscard]] Experiment read_experiment(const ConfigSource& source, LogSink& log);
+
+/// The network that a run trains.
+[[nodiscard]] EncoderSpec encoder_spec(const RunConfig& config);
+
+/// The method with the initial weights of the run: they depend on its seed alone.
+[[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config);
+
+/// Begins a run directory: settings, what the data was, the contact sheet of the views.
+void write_run_start(const RunDir& run, Experiment& experiment);
+
+/// Opens a run to go on with it: the settings of its directory, with `changes` on top. Throws
+/// UsageError naming every setting that may not change, DataError when the images have changed.
+[[nodiscard]] Experiment reopen_experiment(const RunDir& run,
+                                           const ConfigSource& changes,
+                                           LogSink& log);
+
+/// Trains to the end from the newest checkpoint, if any, then writes encoder, card, pictures and
+/// report. The status of the run says how it ended, whatever is thrown.
+TrainResult run_to_end(const RunDir& run, Experiment& experiment, LogSink& log, Progress& progress);
+
+}  // namespace viewfold

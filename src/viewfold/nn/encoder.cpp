@@ -1,0 +1,59 @@
+// Implements the choice of an encoder.
+#include "viewfold/nn/encoder.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "viewfold/core/error.hpp"
+
+namespace viewfold {
+
+void EncoderConfig::visit(FieldVisitor& v) {
+  v.field("width", width, {.doc = "channels of the first stage; 64 is the standard", .min = 1});
+  v.field("stem", stem,
+          {.doc = "first layer: cifar (3x3, full size), imagenet (7x7, a quarter) or by image size",
+           .choices = {"auto", "cifar", "imagenet"}});
+  v.field("zero_init_residual", zero_init_residual,
+          {.doc = "start every residual block as the identity"});
+}
+
+const EncoderEntry& find_encoder(std::string_view name) {
+  const auto table = encoder_table();
+  const auto found = std::find_if(table.begin(), table.end(),
+                                  [name](const EncoderEntry& row) { return row.name == name; });
+  if (found != table.end()) {
+    return *found;
+  }
+  std::vector<std::string> names;
+  for (const auto& row : table) {
+    names.emplace_back(row.name);
+  }
+  const auto nearest = nearest_name(name, names);
+  throw UsageError(fmt::format("unknown encoder '{}' ({})", name,
+                               nearest.empty() ? fmt::format("known: {}", fmt::join(names, ", "))
+                                               : fmt::format("did you mean {}?", nearest)));
+}
+
+std::string resolve_stem(const std::string& stem, std::int64_t input_size) {
+  constexpr std::int64_t kLargestSmallImage = 64;  // ours: STL-10 recipes at 64 pixels do both
+  if (stem == "auto") {
+    return input_size <= kLargestSmallImage ? "cifar" : "imagenet";
+  }
+  if (stem != "cifar" && stem != "imagenet") {
+    throw UsageError(fmt::format("unknown stem '{}' (known: auto, cifar, imagenet)", stem));
+  }
+  return stem;
+}
+
+std::shared_ptr<Encoder> make_encoder(const EncoderSpec& spec) {
+  check(spec.width >= 1 && spec.in_channels >= 1 && spec.input_size >= 1,
+        fmt::format("an encoder of width {} for {} channels of {} pixels cannot be made",
+                    spec.width, spec.in_channels, spec.input_size));
+  EncoderSpec resolved = spec;
+  resolved.stem = resolve_stem(spec.stem, spec.input_size);
+  return find_encoder(spec.name).make(resolved);
+}
+
+}  // namespace viewfold

@@ -1,0 +1,21 @@
+// InfoNCE against a queue of keys, the loss of MoCo.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace viewfold {
+
+/// Cross entropy of each query with its key against a queue of keys of other images, on cosine
+/// similarities (MoCo, arXiv:1911.05722, Eq. 1).
+/// q            [N, D] any floating type, any length
+/// k            [N, D] keys of the same images; no gradient flows into them
+/// queue        [K, D] unit rows, without these keys; no gradient flows into them
+/// temperature  T > 0
+/// returns      [] float32 (float64 for float64), mean over N. Throws ContractViolation on shapes
+///              that do not fit.
+[[nodiscard]] at::Tensor info_nce_with_queue(const at::Tensor& q,
+                                             const at::Tensor& k,
+                                             const at::Tensor& queue,
+                                             double temperature);
+
+}  // namespace viewfold

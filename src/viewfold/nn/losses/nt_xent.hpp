@@ -1,0 +1,16 @@
+// NT-Xent, the loss of SimCLR: tell the other view of an image from all other images of the batch.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace viewfold {
+
+/// Cross entropy of each row with its partner against all other rows, on cosine similarities
+/// (SimCLR, arXiv:2002.05709, Eq. 1).
+/// z0, z1       [N, D] any floating type, any length; row i of both is one positive pair; N >= 1
+/// temperature  tau > 0
+/// returns      [] float32 (float64 for float64), mean over 2N anchors; 0 for N = 1. Throws
+///              ContractViolation on unequal shapes.
+[[nodiscard]] at::Tensor nt_xent(const at::Tensor& z0, const at::Tensor& z1, double temperature);
+
+}  // namespace viewfold

@@ -1,0 +1,157 @@
+// Implements residual networks; sums and rectifications happen in place, in the block's own
+// tensors.
+#include "viewfold/nn/resnet.hpp"
+
+#include <string>
+
+#include <torch/torch.h>
+
+namespace viewfold {
+namespace {
+
+torch::nn::Conv2d conv(std::int64_t in,
+                       std::int64_t out,
+                       std::int64_t kernel,
+                       std::int64_t stride) {
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
+}
+
+// What both kinds of block are seen as from the outside.
+class Block : public torch::nn::Module {
+ public:
+  virtual at::Tensor forward(const at::Tensor& x) = 0;
+
+  // The scale that, at zero, makes the block the identity (arXiv:1706.02677, Sec. 5.1).
+  virtual at::Tensor last_scale() = 0;
+
+ protected:
+  // The 1x1 projection that lets the input be added to an output of another shape.
+  void make_downsample(std::int64_t in, std::int64_t out, std::int64_t stride) {
+    if (stride != 1 || in != out) {
+      downsample_ = register_module(
+          "downsample",
+          torch::nn::Sequential(conv(in, out, 1, stride), torch::nn::BatchNorm2d(out)));
+    }
+  }
+
+  // out  owned by the caller: changed
+  at::Tensor join(at::Tensor out, const at::Tensor& x) {
+    out += downsample_.is_empty() ? x : downsample_->forward(x);
+    return out.relu_();
+  }
+
+ private:
+  torch::nn::Sequential downsample_{nullptr};
+};
+
+class BasicBlock : public Block {
+ public:
+  static constexpr std::int64_t kExpansion = 1;
+
+  BasicBlock(std::int64_t in, std::int64_t width, std::int64_t stride) {
+    conv1_ = register_module("conv1", conv(in, width, 3, stride));
+    bn1_ = register_module("bn1", torch::nn::BatchNorm2d(width));
+    conv2_ = register_module("conv2", conv(width, width, 3, 1));
+    bn2_ = register_module("bn2", torch::nn::BatchNorm2d(width));
+    make_downsample(in, width, stride);
+  }
+
+  at::Tensor forward(const at::Tensor& x) override {
+    const auto hidden = bn1_(conv1_(x)).relu_();
+    return join(bn2_(conv2_(hidden)), x);
+  }
+
+  at::Tensor last_scale() override { return bn2_->weight; }
+
+ private:
+  torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
+  torch::nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
+};
+
+class Bottleneck : public Block {
+ public:
+  static constexpr std::int64_t kExpansion = 4;
+
+  // The stride is on the 3x3, as in torchvision; the paper has it on the first 1x1.
+  Bottleneck(std::int64_t in, std::int64_t width, std::int64_t stride) {
+    conv1_ = register_module("conv1", conv(in, width, 1, 1));
+    bn1_ = register_module("bn1", torch::nn::BatchNorm2d(width));
+    conv2_ = register_module("conv2", conv(width, width, 3, stride));
+    bn2_ = register_module("bn2", torch::nn::BatchNorm2d(width));
+    conv3_ = register_module("conv3", conv(width, kExpansion * width, 1, 1));
+    bn3_ = register_module("bn3", torch::nn::BatchNorm2d(kExpansion * width));
+    make_downsample(in, kExpansion * width, stride);
+  }
+
+  at::Tensor forward(const at::Tensor& x) override {
+    auto hidden = bn1_(conv1_(x)).relu_();
+    hidden = bn2_(conv2_(hidden)).relu_();
+    return join(bn3_(conv3_(hidden)), x);
+  }
+
+  at::Tensor last_scale() override { return bn3_->weight; }
+
+ private:
+  torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, conv3_{nullptr};
+  torch::nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
+};
+
+}  // namespace
+
+ResNet::ResNet(const ResNetDepth& depth, const EncoderSpec& spec)
+    : channels_(spec.width),
+      pools_(spec.stem == "imagenet") {
+  conv1_ = register_module("conv1", pools_ ? conv(spec.in_channels, spec.width, 7, 2)
+                                           : conv(spec.in_channels, spec.width, 3, 1));
+  bn1_ = register_module("bn1", torch::nn::BatchNorm2d(spec.width));
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    const std::int64_t stride = i == 0 ? 1 : 2;
+    stages_[i] = register_module("layer" + std::to_string(i + 1),
+                                 make_stage(depth, spec.width << i, depth.blocks[i], stride));
+  }
+  initialise(spec.zero_init_residual);
+}
+
+torch::nn::Sequential ResNet::make_stage(const ResNetDepth& depth,
+                                         std::int64_t width,
+                                         std::int64_t count,
+                                         std::int64_t stride) {
+  torch::nn::Sequential stage;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t block_stride = i == 0 ? stride : 1;
+    if (depth.block == ResidualBlock::kBasic) {
+      stage->push_back(std::make_shared<BasicBlock>(channels_, width, block_stride));
+      channels_ = BasicBlock::kExpansion * width;
+    } else {
+      stage->push_back(std::make_shared<Bottleneck>(channels_, width, block_stride));
+      channels_ = Bottleneck::kExpansion * width;
+    }
+  }
+  return stage;
+}
+
+void ResNet::initialise(bool zero_init_residual) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& module : modules()) {
+    if (auto* layer = module->as<torch::nn::Conv2d>()) {
+      torch::nn::init::kaiming_normal_(layer->weight, 0.0, torch::kFanOut, torch::kReLU);
+    }
+    if (auto* block = dynamic_cast<Block*>(module.get()); block != nullptr && zero_init_residual) {
+      block->last_scale().zero_();
+    }
+  }
+}
+
+at::Tensor ResNet::forward(const at::Tensor& x) {
+  auto maps = bn1_(conv1_(x)).relu_();  // [N, width, H, W], or half of H, W
+  if (pools_) {
+    maps = at::max_pool2d(maps, 3, 2, 1);
+  }
+  for (auto& stage : stages_) {
+    maps = stage->forward(maps);
+  }
+  return maps.mean({2, 3});  // [N, D]
+}
+
+}  // namespace viewfold

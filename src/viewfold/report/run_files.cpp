@@ -1,0 +1,208 @@
+// Implements the reading of run directories.
+#include "viewfold/report/run_files.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "viewfold/core/config.hpp"
+#include "viewfold/core/error.hpp"
+#include "viewfold/core/files.hpp"
+#include "viewfold/report/text.hpp"
+
+namespace viewfold::report {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int kSchema = 1;
+
+json parse_object(const std::string& text, const std::string& place) {
+  json value;
+  try {
+    value = json::parse(valid_utf8(text));
+  } catch (const json::exception& problem) {
+    throw DataError(fmt::format("{}: no valid JSON ({})", place, problem.what()));
+  }
+  if (!value.is_object()) {
+    throw DataError(fmt::format("{}: is no JSON object", place));
+  }
+  return value;
+}
+
+void check_schema(const json& object, const std::string& place) {
+  const auto schema = number_at(object, "schema");
+  if (!schema) {
+    throw DataError(fmt::format("{}: has no \"schema\" number", place));
+  }
+  if (*schema != kSchema) {
+    throw DataError(
+        fmt::format("{}: schema {} is unknown, this version of viewfold reads schema {}", place,
+                    *schema, kSchema));
+  }
+}
+
+json read_run(const fs::path& dir) {
+  const fs::path path = dir / "run.json";
+  if (!fs::exists(path)) {
+    throw DataError(fmt::format("{}: not found, so {} is no run directory of viewfold",
+                                path.string(), dir.string()));
+  }
+  json run = parse_object(read_text_file(path), path.string());
+  check_schema(run, path.string());
+  return run;
+}
+
+std::vector<json> read_metrics_lines(const fs::path& path) {
+  std::vector<json> lines;
+  if (!fs::exists(path)) {
+    return lines;
+  }
+  const std::string text = read_text_file(path);
+  std::size_t start = 0;
+  for (int number = 1; start < text.size(); ++number) {
+    const std::size_t end = text.find('\n', start);
+    const std::string line = text.substr(start, end - start);
+    const bool torn = end == std::string::npos;
+    start = torn ? text.size() : end + 1;
+    if (line.empty() || (torn && !json::accept(line))) {
+      continue;
+    }
+    const std::string place = fmt::format("{}:{}", path.string(), number);
+    lines.push_back(parse_object(line, place));
+    if (!text_at(lines.back(), "event")) {
+      throw DataError(fmt::format("{}: has no \"event\" text", place));
+    }
+  }
+  return lines;
+}
+
+std::vector<EvaluationFile> read_evaluations(const fs::path& folder) {
+  std::vector<fs::path> paths;
+  if (fs::is_directory(folder)) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.path().extension() == ".json") {
+        paths.push_back(entry.path());
+      }
+    }
+  }
+  std::sort(paths.begin(), paths.end());
+  std::vector<EvaluationFile> files;
+  for (const auto& path : paths) {
+    json content = parse_object(read_text_file(path), path.string());
+    check_schema(content, path.string());
+    if (!text_at(content, "evaluation") || !content.contains("numbers") ||
+        !content["numbers"].is_object()) {
+      throw DataError(fmt::format("{}: needs \"evaluation\", a text, and \"numbers\", an object",
+                                  path.string()));
+    }
+    files.push_back({path, std::move(content)});
+  }
+  return files;
+}
+
+std::string text_of(const RawValue& raw) {
+  if (const auto* text = std::get_if<std::string>(&raw.value)) {
+    return *text;
+  }
+  if (const auto* flag = std::get_if<bool>(&raw.value)) {
+    return *flag ? "true" : "false";
+  }
+  if (const auto* integer = std::get_if<std::int64_t>(&raw.value)) {
+    return fmt::format("{}", *integer);
+  }
+  if (const auto* number = std::get_if<double>(&raw.value)) {
+    return fmt::format("{}", *number);
+  }
+  return json(std::get<RawValue::List>(raw.value)).dump();
+}
+
+std::map<std::string, std::string> settings_values(const std::string& text, const fs::path& path) {
+  ConfigSource source;
+  try {
+    source.add_toml_text(text, path.string());
+  } catch (const UsageError& problem) {
+    throw DataError(problem.what());
+  }
+  std::map<std::string, std::string> values;
+  for (const auto& [key, raw] : source.values()) {
+    values[key] = text_of(raw);
+  }
+  return values;
+}
+
+std::int64_t big_endian(std::span<const std::byte> bytes) {
+  std::int64_t value = 0;
+  for (const std::byte byte : bytes) {
+    value = (value << 8) | std::to_integer<std::int64_t>(byte);
+  }
+  return value;
+}
+
+}  // namespace
+
+RunFiles read_run_files(const fs::path& dir) {
+  RunFiles files;
+  files.dir = dir;
+  files.run = read_run(dir);
+  const fs::path settings = dir / "resolved.toml";
+  if (fs::exists(settings)) {
+    files.settings = valid_utf8(read_text_file(settings));
+    files.values = settings_values(files.settings, settings);
+  }
+  files.metrics = read_metrics_lines(dir / "metrics.jsonl");
+  files.evaluations = read_evaluations(dir / "eval");
+  const fs::path card = dir / "card.json";
+  if (fs::exists(card)) {
+    files.card = parse_object(read_text_file(card), card.string());
+  }
+  return files;
+}
+
+std::optional<Picture> read_picture(const fs::path& dir, const fs::path& file) {
+  const fs::path normal = file.lexically_normal();
+  if (normal.empty() || normal.is_absolute() || *normal.begin() == "..") {
+    throw DataError(fmt::format("{}: the figure {} lies outside of the run directory", dir.string(),
+                                file.string()));
+  }
+  const fs::path path = dir / normal;
+  if (!fs::exists(path)) {
+    return std::nullopt;
+  }
+  // Signature, length and type of the first chunk, which holds width and height (PNG, ISO/IEC
+  // 15948, clauses 5.2 and 11.2.2).
+  constexpr std::string_view kStart("\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16);
+  constexpr std::size_t kHeaderSize = 24;
+  const auto bytes = read_file(path);
+  const auto is_same = [](std::byte a, char b) { return a == static_cast<std::byte>(b); };
+  if (bytes.size() < kHeaderSize ||
+      !std::equal(kStart.begin(), kStart.end(), bytes.begin(),
+                  [&](char b, std::byte a) { return is_same(a, b); })) {
+    throw DataError(fmt::format("{}: is no PNG file", path.string()));
+  }
+  const std::span header(bytes);
+  return Picture{.base64 = base64(bytes),
+                 .width = big_endian(header.subspan(16, 4)),
+                 .height = big_endian(header.subspan(20, 4))};
+}
+
+std::optional<std::string> text_at(const json& object, const std::string& key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  if (found == object.end() || !found->is_string()) {
+    return std::nullopt;
+  }
+  return found->get<std::string>();
+}
+
+std::optional<double> number_at(const json& object, const std::string& key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  if (found == object.end() || !found->is_number()) {
+    return std::nullopt;
+  }
+  return found->get<double>();
+}
+
+}  // namespace viewfold::report

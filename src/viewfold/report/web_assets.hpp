@@ -1,0 +1,19 @@
+// The texts that the build embeds into the program for the report.
+#pragma once
+
+#include <string_view>
+
+namespace viewfold::report {
+
+/// Order and names are those given in cmake/web_assets.cmake.
+struct WebAssets {
+  std::string_view page;      // template of the page, see template.hpp
+  std::string_view style;     // CSS
+  std::string_view script;    // the page's own JavaScript
+  std::string_view charts;    // the used parts of Apache ECharts, minified
+  std::string_view licences;  // the notices that its licence asks to pass on
+};
+
+[[nodiscard]] const WebAssets& web_assets();
+
+}  // namespace viewfold::report
