@@ -205,6 +205,14 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
+void create_folder(const fs::path& path) {
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  if (failure) {
+    fail(path, "cannot be made a folder", failure.value());
+  }
+}
+
 std::string hex_hash(std::span<const std::byte> bytes) {
   // FIPS 180-4, Sec. 5.3.3.
   HashState state = {0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,

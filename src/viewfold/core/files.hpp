@@ -21,6 +21,9 @@ namespace viewfold {
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// Makes the folder and those above it, unless they are there. Throws DataError.
+void create_folder(const std::filesystem::path& path);
+
 /// Owns an open file descriptor.
 class FileHandle {
  public:

@@ -31,6 +31,10 @@ std::string bar(double done) {
 }  // namespace
 
 std::string duration_text(double seconds) {
+  constexpr double kLongest = 3600.0 * 1e6;  // beyond it, and for NaN, nothing is worth telling
+  if (!(seconds <= kLongest)) {
+    return "?";
+  }
   const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds) + 0.5);
   if (whole < 60) {
     return fmt::format("{}s", whole);

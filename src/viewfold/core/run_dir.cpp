@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kSchema = 1;
+constexpr std::string_view kMarkerName = "run.json";
 constexpr std::array kStatuses = {RunStatus::kRunning, RunStatus::kFinished,
                                   RunStatus::kInterrupted, RunStatus::kDiverged};
 
@@ -61,11 +62,26 @@ std::string text_at(const nlohmann::ordered_json& marker, const char* key, const
   return found->get<std::string>();
 }
 
-// Turns what std::filesystem says about the user's disk into our exception.
-template <class Action>
-auto on_disk(const fs::path& path, const Action& action) {
+// Whether there is a run at `path`; throws when there is anything else.
+bool holds_run(const fs::path& path) {
+  if (path.empty()) {
+    throw UsageError("the path of a run is empty");
+  }
   try {
-    return action();
+    if (!fs::exists(path)) {
+      return false;
+    }
+    if (!fs::is_directory(path)) {
+      throw UsageError(fmt::format("{}: is a file, not a folder for a run", path.string()));
+    }
+    if (fs::exists(path / kMarkerName)) {
+      return true;
+    }
+    if (!fs::is_empty(path)) {
+      throw UsageError(fmt::format("{}: holds files, but no run (choose a new or an empty folder)",
+                                   path.string()));
+    }
+    return false;
   } catch (const fs::filesystem_error& error) {
     throw DataError(fmt::format("{}: {}", path.string(), error.code().message()));
   }
@@ -87,53 +103,51 @@ std::string_view to_string(RunStatus status) {
   throw ContractViolation("unknown status of a run");
 }
 
-RunDir RunDir::create(const fs::path& path, bool overwrite) {
-  const RunDir run(path);
-  const bool is_used = on_disk(path, [&] {
-    if (fs::exists(path) && !fs::is_directory(path)) {
-      throw UsageError(fmt::format("{}: is a file, not a folder for a run", path.string()));
-    }
-    return fs::exists(path) && !fs::is_empty(path);
-  });
-  if (is_used && !fs::exists(run.marker())) {
-    throw UsageError(fmt::format("{}: holds files, but no run (choose a new or an empty folder)",
-                                 path.string()));
-  }
-  if (is_used && !overwrite) {
+void RunDir::check_free(const fs::path& path) {
+  if (holds_run(path)) {
     throw UsageError(
         fmt::format("{0}: holds a run already (continue it with `viewfold resume {0}`, or start "
                     "again with --overwrite)",
                     path.string()));
   }
-  on_disk(path, [&] {
-    if (is_used) {
-      run.remove_old_run();
-    }
-    for (const auto& folder : {run.checkpoints(), run.figures(), run.path_ / "eval"}) {
-      fs::create_directories(folder);
-    }
-  });
+}
+
+RunDir RunDir::create(const fs::path& path, bool overwrite) {
+  const RunDir run(path);
+  if (!overwrite) {
+    check_free(path);
+  } else if (holds_run(path)) {
+    run.remove_old_run();
+  }
+  // The marker comes first: a creation that was cut short leaves a run that can be overwritten.
+  create_folder(path);
   write_marker(run.marker(), {{"schema", kSchema},
                               {"version", version()},
                               {"status", to_string(RunStatus::kRunning)},
                               {"created", utc_now()}});
+  for (const auto& folder : {run.checkpoints(), run.figures(), run.path_ / "eval"}) {
+    create_folder(folder);
+  }
   return run;
 }
 
 RunDir RunDir::open(const fs::path& path) {
   const RunDir run(path);
-  on_disk(path, [&] {
-    if (!fs::is_directory(path)) {
-      throw DataError(fmt::format(
-          "{}: {}", path.string(),
-          fs::exists(path) ? "is a file, not a run directory" : "there is no such run directory"));
-    }
-    if (!fs::exists(run.marker())) {
-      throw DataError(fmt::format("{}: is no run directory (run.json is missing)", path.string()));
-    }
-  });
+  std::error_code ignored;  // what cannot be seen is not there
+  if (!fs::is_directory(path, ignored)) {
+    throw DataError(fmt::format("{}: {}", path.string(),
+                                fs::exists(path, ignored) ? "is a file, not a run directory"
+                                                          : "there is no such run directory"));
+  }
+  if (!fs::exists(run.marker(), ignored)) {
+    throw DataError(fmt::format("{}: is no run directory (run.json is missing)", path.string()));
+  }
   (void)run.info();
   return run;
+}
+
+fs::path RunDir::marker() const {
+  return path_ / kMarkerName;
 }
 
 fs::path RunDir::eval(std::string_view name) const {
@@ -179,10 +193,14 @@ RunLock RunDir::lock() const {
 
 void RunDir::remove_old_run() const {
   const RunLock held = lock();
-  // The marker goes last: a removal that was cut short still leaves a run to overwrite.
+  // Not the marker, which create() replaces: a removal that was cut short still leaves a run.
   for (const auto& part : {checkpoints(), figures(), tensorboard(), path_ / "eval", config(),
-                           metrics(), encoder(), card(), report(), marker()}) {
-    fs::remove_all(part);
+                           data(), metrics(), encoder(), card(), report()}) {
+    std::error_code failure;
+    fs::remove_all(part, failure);
+    if (failure) {
+      throw DataError(fmt::format("{}: cannot be removed ({})", part.string(), failure.message()));
+    }
   }
 }
 

@@ -34,18 +34,22 @@ class RunLock {
 /// A folder with run.json, and the names of everything that may be beside it.
 class RunDir {
  public:
+  /// Throws UsageError when there is something at `path` already: a run (names the remedies), or a
+  /// file or files of another kind. A missing or an empty folder is free.
+  static void check_free(const std::filesystem::path& path);
+
   /// Makes a new run at `path`, and the folders above it, with status "running". Throws UsageError
-  /// when something is there already: a run (names the remedies) or files of another kind, which
-  /// even `overwrite` does not touch. Overwriting removes what a run consists of, and no other file
-  /// in the folder; it throws UsageError while a process trains into the old run.
+  /// as check_free() does; with `overwrite` a run is replaced: what a run consists of is removed,
+  /// and no other file in the folder. Throws UsageError while a process trains into the old run.
   [[nodiscard]] static RunDir create(const std::filesystem::path& path, bool overwrite = false);
 
   /// Throws DataError when there is no run at `path`, saying what is missing or wrong.
   [[nodiscard]] static RunDir open(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path marker() const { return path_ / "run.json"; }
+  [[nodiscard]] std::filesystem::path marker() const;  // run.json
   [[nodiscard]] std::filesystem::path config() const { return path_ / "resolved.toml"; }
+  [[nodiscard]] std::filesystem::path data() const { return path_ / "data.json"; }
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   [[nodiscard]] std::filesystem::path figures() const { return path_ / "figures"; }

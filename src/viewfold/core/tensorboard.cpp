@@ -94,7 +94,7 @@ void TensorboardWriter::append_record(const std::string& event) {
 }
 
 void TensorboardWriter::open() {
-  std::filesystem::create_directories(folder_);
+  create_folder(folder_);
   // The name TensorBoard looks for; the process number keeps a run and its resumption apart.
   path_ = folder_ / fmt::format("events.out.tfevents.{:.0f}.{}.viewfold", wall_time(), getpid());
   file_ = open_file(path_, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC);

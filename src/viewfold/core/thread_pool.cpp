@@ -34,15 +34,14 @@ void parallel_for(std::size_t count, int threads, const std::function<void(std::
       }
     }
   };
-  std::vector<std::thread> helpers;
+  // They join when they go, also when the system refuses to begin one more.
+  std::vector<std::jthread> helpers;
   const std::size_t wanted = std::min(count, static_cast<std::size_t>(std::max(threads, 1)));
   for (std::size_t t = 1; t < wanted; ++t) {
     helpers.emplace_back(work);
   }
   work();
-  for (auto& helper : helpers) {
-    helper.join();
-  }
+  helpers.clear();
   if (failure) {
     std::rethrow_exception(failure);
   }
