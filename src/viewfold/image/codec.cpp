@@ -187,8 +187,10 @@ std::vector<std::byte> encode_png(const Image& image) {
   // OpenCV's constructor for pixels of others takes no const; it only reads them here.
   const cv::Mat view(image.height(), image.width(), CV_MAKETYPE(depth, bands),
                      const_cast<std::byte*>(image.bytes().data()));  // NOLINT
-  cv::Mat swapped = view;
-  if (bands >= 3) {
+  cv::Mat swapped;  // memory of its own: a copy of `view` would be converted in place
+  if (bands == 1) {
+    swapped = view;
+  } else {
     cv::cvtColor(view, swapped, bands == 3 ? cv::COLOR_RGB2BGR : cv::COLOR_RGBA2BGRA);
   }
   std::vector<unsigned char> encoded;
