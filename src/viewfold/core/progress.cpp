@@ -70,11 +70,11 @@ std::string progress_line(const ProgressState& state, double seconds_left, int w
     }
     return text;
   };
-  while (parts.size() > 1 && static_cast<int>(line().size()) > width) {
+  while (!parts.empty() && static_cast<int>(line().size()) > width) {
     parts.erase(std::min_element(parts.begin(), parts.end(),
                                  [](const Part& a, const Part& b) { return a.value < b.value; }));
   }
-  return line().substr(0, static_cast<std::size_t>(std::max(0, width)));
+  return line();
 }
 
 double Progress::seconds_left() const {

@@ -23,7 +23,7 @@ struct ProgressState {
 /// What does not fit is left out, the least useful first.
 [[nodiscard]] std::string progress_line(const ProgressState& state, double seconds_left, int width);
 
-/// Seconds as "12s", "3m05s" or "2h04m".
+/// Seconds as "12s", "3m05s" or "2h04m"; "?" for NaN and more than a million hours.
 [[nodiscard]] std::string duration_text(double seconds);
 
 /// Shows progress on one line that is drawn again (terminal), or as plain lines (file, pipe).
