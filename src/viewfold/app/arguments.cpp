@@ -2,6 +2,7 @@
 #include "viewfold/app/arguments.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -46,6 +47,31 @@ std::optional<std::string> Arguments::take(const std::string& key) {
     } else {
       ++it;
     }
+  }
+  return value;
+}
+
+std::optional<std::string> Arguments::take_first(const std::string& key) {
+  const auto found = std::find_if(settings_.begin(), settings_.end(),
+                                  [&key](const Setting& setting) { return setting.key == key; });
+  if (found == settings_.end()) {
+    return std::nullopt;
+  }
+  std::string value = found->value;
+  settings_.erase(found);
+  return value;
+}
+
+std::int64_t Arguments::take_integer(const std::string& key, std::int64_t fallback) {
+  const auto text = take(key);
+  if (!text) {
+    return fallback;
+  }
+  std::int64_t value = 0;
+  const auto* const end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data(), end, value);
+  if (error != std::errc() || stop != end || value < 0) {
+    throw UsageError(fmt::format("--{} takes a whole number >= 0, not \"{}\"", key, *text));
   }
   return value;
 }

@@ -1,6 +1,7 @@
 // The command line as positional words and settings.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,7 +18,15 @@ class Arguments {
   Arguments(std::vector<std::string> words, const std::vector<std::string>& flags);
 
   /// Removes and returns the setting `key` ("out" for --out).
+  /// The last one wins when it was given several times.
   [[nodiscard]] std::optional<std::string> take(const std::string& key);
+
+  /// The same, one at a time and the first one first, for settings that may be repeated.
+  [[nodiscard]] std::optional<std::string> take_first(const std::string& key);
+
+  /// The same as a whole number >= 0; `fallback` when it is absent. Throws UsageError.
+  [[nodiscard]] std::int64_t take_integer(const std::string& key, std::int64_t fallback);
+
   [[nodiscard]] bool take_flag(const std::string& key);
 
   /// Removes and returns the next positional word. Throws UsageError "`verb` needs what".

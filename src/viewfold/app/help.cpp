@@ -31,9 +31,8 @@ std::map<std::string, std::vector<Option>> make_options() {
       {"report", {{"out", "FILE", "where to (default RUN/report.html)"}}},
       {"embed",
        {{"out", "FILE.npy", "float32 features, one row per image; names go to FILE.jsonl"},
-        {"split", "SPLIT",
-         "train, test or unlabeled (default: all splits but in one file each "
-         "time; train)"},
+        {"split", "SPLIT", "train, test or unlabeled (default train)"},
+        {"skip-bad", "", "leave unreadable images out, and name them, instead of stopping"},
         {"threads", "N", "threads; 0 takes every core"}}},
       {"export",
        {{"format", "LIST", "safetensors, torchscript (default both)"},

@@ -102,7 +102,7 @@ void views_command(Arguments arguments) {
 void data_command(Arguments arguments) {
   const std::string spec = arguments.take_positional("DATA (a folder, an archive or a name)");
   const auto split = arguments.take("split");
-  const auto threads = take_integer(arguments, "threads", 0);
+  const auto threads = arguments.take_integer("threads", 0);
   arguments.expect_empty({"split", "threads"});
   const auto splits = split ? std::vector<std::string>{*split} : dataset_splits(spec);
   for (const auto& name : splits) {

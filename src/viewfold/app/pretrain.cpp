@@ -80,7 +80,8 @@ void pretrain_command(Arguments arguments) {
     RunDir::check_free(*out);
   }
   Experiment experiment = read_experiment(source, log);
-  const RunDir run = RunDir::create(out ? *out : free_run_path(experiment.config), overwrite);
+  const RunDir run = RunDir::create(
+      out ? std::filesystem::path(*out) : free_run_path(experiment.config), overwrite);
   write_run_start(run, experiment);
   run_and_say(run, experiment, log, progress);
 }

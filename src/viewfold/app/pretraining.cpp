@@ -28,8 +28,19 @@ std::filesystem::path data_file(const RunDir& run) {
   return run.path() / "data.json";
 }
 
-ConfigSource only_seed(const ConfigSource& source) {
-  return source.only("seed");
+// A size of views where none is known yet; resolved settings name theirs.
+constexpr std::int64_t kAnySize = 32;
+
+ConfigSource resolved_settings(const RunDir& run) {
+  if (!std::filesystem::exists(run.config())) {
+    throw DataError(fmt::format(
+        "{0}: the run ended before it began ({1} is missing; start it again with `viewfold "
+        "pretrain ... --out {0} --overwrite`)",
+        run.path().string(), run.config().filename().string()));
+  }
+  ConfigSource source;
+  source.add_toml_file(run.config().string());
+  return source;
 }
 
 std::uint64_t read_seed(const ConfigSource& source) {
@@ -38,7 +49,7 @@ std::uint64_t read_seed(const ConfigSource& source) {
     void visit(FieldVisitor& v) override { v.field("seed", seed, {.min = 0}); }
   };
   Seed part;
-  read_config(part, only_seed(source));
+  read_config(part, source.only("seed"));
   return static_cast<std::uint64_t>(part.seed);
 }
 
@@ -209,7 +220,6 @@ std::unique_ptr<Method> make_initial_method(const RunConfig& config) {
 
 Experiment read_experiment(const ConfigSource& source, LogSink& log) {
   // Every setting is read before the images are, so that a mistake is told at once.
-  constexpr std::int64_t kAnySize = 32;
   RunConfig config = read_run_config(source, kAnySize);
   RunImages images = open_run_images(read_data_config(source), read_seed(source),
                                      thread_count(config.train.threads), log);
@@ -220,7 +230,6 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log) {
 }
 
 void write_run_start(const RunDir& run, Experiment& experiment) {
-  write_file_atomically(run.config(), print_config(experiment.config));
   const auto& images = experiment.images;
   const nlohmann::ordered_json data{{"source", experiment.config.data.source},
                                     {"fingerprint", images.fingerprint},
@@ -235,12 +244,16 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
   write_view_sheet(*images.train, view_plan(experiment.config),
                    static_cast<std::uint64_t>(experiment.config.seed), experiment.images.bands,
                    run.figures() / "views.png");
+  // Last: a run with settings can be resumed.
+  write_file_atomically(run.config(), print_config(experiment.config));
+}
+
+RunConfig reopen_config(const RunDir& run) {
+  return read_run_config(resolved_settings(run), kAnySize);
 }
 
 Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, LogSink& log) {
-  ConfigSource source;
-  source.add_toml_file(run.config().string());
-  constexpr std::int64_t kAnySize = 32;  // resolved settings name the size
+  ConfigSource source = resolved_settings(run);
   RunConfig before = read_run_config(source, kAnySize);
   for (const auto& [key, value] : changes.values()) {
     source.set(key, std::get<std::string>(value.value), value.origin);

@@ -33,6 +33,9 @@ struct Experiment {
 /// Begins a run directory: settings, what the data was, the contact sheet of the views.
 void write_run_start(const RunDir& run, Experiment& experiment);
 
+/// The resolved settings of a run. Throws DataError when they are missing or broken.
+[[nodiscard]] RunConfig reopen_config(const RunDir& run);
+
 /// Opens a run to go on with it: the settings of its directory, with `changes` on top. Throws
 /// UsageError naming every setting that may not change, DataError when the images have changed.
 [[nodiscard]] Experiment reopen_experiment(const RunDir& run,

@@ -23,7 +23,8 @@ inline constexpr std::array kVerbs{
     Verb{"views", "DATA [settings] --out FILE.png", "a contact sheet of the views before training"},
     Verb{"data", "DATA", "what is in a folder, archive or data set: sizes, bands, bad files"},
     Verb{"doctor", "", "this machine: threads, instructions, speed, and what will limit"},
-    Verb{"verify-resume", "RECIPE", "prove that an interrupted run ends with the same bits here"},
+    Verb{"verify-resume", "RECIPE|DATA",
+         "prove that an interrupted run ends with the same bits here"},
     Verb{"list", "methods|encoders|datasets|augmentations|recipes|evaluations", "what there is"},
 };
 

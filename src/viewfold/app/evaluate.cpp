@@ -1,0 +1,258 @@
+// The verb that measures: evaluations of the encoder of a run beside its controls.
+#include <cstdio>
+#include <map>
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "viewfold/app/commands.hpp"
+#include "viewfold/app/pretraining.hpp"
+#include "viewfold/app/terminal.hpp"
+#include "viewfold/core/error.hpp"
+#include "viewfold/data/subset.hpp"
+#include "viewfold/data/survey.hpp"
+#include "viewfold/eval/encoder_file.hpp"
+#include "viewfold/eval/evaluation.hpp"
+#include "viewfold/eval/features.hpp"
+#include "viewfold/report/report.hpp"
+
+namespace viewfold {
+namespace {
+
+constexpr std::int64_t kBatch = 250;
+constexpr const char* kPretrained = "pretrained encoder";
+
+struct ChosenEvaluation {
+  const EvaluationEntry* entry = nullptr;
+  std::unique_ptr<Config> config;
+};
+
+// The settings of the chosen evaluations, each under its name: "knn.k".
+class EvaluationsConfig final : public Config {
+ public:
+  explicit EvaluationsConfig(const std::string& list) {
+    for (std::size_t begin = 0; begin <= list.size();) {
+      const auto end = std::min(list.find(',', begin), list.size());
+      const auto& entry = find_evaluation(list.substr(begin, end - begin));
+      chosen.push_back({&entry, entry.config()});
+      begin = end + 1;
+    }
+  }
+
+  void visit(FieldVisitor& v) override {
+    for (auto& item : chosen) {
+      visit_group(v, item.entry->name, *item.config);
+    }
+  }
+
+  std::vector<ChosenEvaluation> chosen;
+};
+
+struct LabelledImages {
+  std::string source;
+  std::shared_ptr<const Dataset> train;
+  std::shared_ptr<const Dataset> test;
+  std::string test_split;  // "test", or how it was made
+};
+
+std::shared_ptr<const Dataset> open_split(const RunConfig& config,
+                                          const std::string& source,
+                                          const std::string& split,
+                                          LogSink& log) {
+  auto loaded =
+      preload(open_dataset({.spec = source, .split = split}), static_cast<int>(config.data.bands),
+              static_cast<std::uint64_t>(config.data.memory_gb * 1e9), config.data.max_bad_fraction,
+              thread_count(config.train.threads));
+  if (!loaded.bad.empty()) {
+    log.warning(fmt::format("{} unreadable images are left out, the first: {}", loaded.bad.size(),
+                            loaded.bad.front().reason));
+  }
+  return loaded.dataset;
+}
+
+LabelledImages open_labelled(const RunConfig& config, const std::string& source, LogSink& log) {
+  const auto splits = dataset_splits(source);
+  const bool has_test = std::find(splits.begin(), splits.end(), "test") != splits.end();
+  LabelledImages images{.source = source,
+                        .train = open_split(config, source, "train", log),
+                        .test = nullptr,
+                        .test_split = "test"};
+  if (images.train->class_names().empty()) {
+    throw DataError(fmt::format(
+        "{}: has no labels, which evaluations need (put the images of each class into a folder of "
+        "its own, or name labelled images with --data)",
+        source));
+  }
+  if (has_test) {
+    images.test = open_split(config, source, "test", log);
+    return images;
+  }
+  constexpr double kShare = 0.2;  // ours
+  auto split = hold_out(images.train->size(), kShare, static_cast<std::uint64_t>(config.seed));
+  images.test = make_subset(images.train, std::move(split.held_out));
+  images.train = make_subset(images.train, std::move(split.kept));
+  images.test_split = "held-out";
+  log.warning(fmt::format(
+      "{} has no test split: a fifth of its images, chosen by the seed, is the test set (the "
+      "encoder may have seen them, without labels)",
+      source));
+  return images;
+}
+
+using Results = std::map<std::string, std::map<std::string, EvaluationResult>>;
+
+// Runs all chosen evaluations on one pair of feature sets.
+void measure(const EvaluationsConfig& evaluations,
+             const std::string& subject,
+             const EvaluationInput& input,
+             Results& results) {
+  for (const auto& item : evaluations.chosen) {
+    results[std::string(item.entry->name)][subject] = item.entry->run(input, *item.config);
+  }
+}
+
+class Measurements {
+ public:
+  Measurements(const RunConfig& config, const LabelledImages& images, Preprocess preprocess)
+      : config_(config),
+        images_(images),
+        preprocess_(std::move(preprocess)) {}
+
+  [[nodiscard]] EvaluationInput of_encoder(Encoder& encoder) const {
+    return input([&](const Dataset& dataset) {
+      return extract_features(encoder, dataset, preprocess_, kBatch,
+                              thread_count(config_.train.threads));
+    });
+  }
+
+  [[nodiscard]] EvaluationInput of_pixels() const {
+    return input([&](const Dataset& dataset) {
+      return pixel_features(dataset, preprocess_, thread_count(config_.train.threads));
+    });
+  }
+
+ private:
+  template <class Features>
+  [[nodiscard]] EvaluationInput input(const Features& features) const {
+    return {.train = features(*images_.train),
+            .test = features(*images_.test),
+            .classes = images_.train->class_names(),
+            .seed = static_cast<std::uint64_t>(config_.seed)};
+  }
+
+  const RunConfig& config_;
+  const LabelledImages& images_;
+  Preprocess preprocess_;
+};
+
+nlohmann::ordered_json to_json(const std::string& name,
+                               const std::map<std::string, EvaluationResult>& subjects,
+                               const LabelledImages& images) {
+  const EvaluationResult& result = subjects.at(kPretrained);
+  nlohmann::ordered_json json{
+      {"schema", 1},
+      {"evaluation", name},
+      {"dataset", images.source},
+      {"split", images.test_split},
+      {"counts", {{"train", images.train->size()}, {images.test_split, images.test->size()}}},
+      {"protocol", result.protocol},
+      {"numbers", result.numbers},
+      {"controls", nlohmann::ordered_json::object()}};
+  for (const auto& [subject, control] : subjects) {
+    if (subject != kPretrained) {
+      json["controls"][subject] = control.numbers;
+    }
+  }
+  if (!result.confusion.empty()) {
+    json["confusion"] = {{"classes", images.train->class_names()}, {"matrix", result.confusion}};
+  }
+  return json;
+}
+
+void write_and_print(const RunDir& run, const Results& results, const LabelledImages& images) {
+  std::vector<std::vector<std::string>> table{{"accuracy"}};
+  for (const auto& [subject, unused] : results.begin()->second) {
+    if (subject != kPretrained) {
+      table.front().push_back(subject);
+    }
+  }
+  table.front().emplace_back(kPretrained);
+  std::string protocols;
+  for (const auto& [name, subjects] : results) {
+    write_file_atomically(run.eval(name), to_json(name, subjects, images).dump(1) + "\n");
+    add_result_to_card(run.card(), name, subjects.at(kPretrained));
+    std::vector<std::string> row{name};
+    for (std::size_t c = 1; c < table.front().size(); ++c) {
+      const auto& numbers = subjects.at(table.front()[c]).numbers;
+      const auto found = numbers.find("accuracy");
+      row.push_back(found == numbers.end() ? "" : fmt::format("{:.1f} %", 100.0 * found->second));
+    }
+    table.push_back(std::move(row));
+    protocols += fmt::format("  {}: {}\n", name, subjects.at(kPretrained).protocol);
+  }
+  fmt::print("\n{}, {} split\n\n{}\n{}", images.source, images.test_split, text_table(table),
+             protocols);
+}
+
+bool takes_controls(Arguments& arguments) {
+  const std::string value = arguments.take("controls").value_or("on");
+  if (value != "on" && value != "off") {
+    throw UsageError(fmt::format("--controls is on or off, not \"{}\"", value));
+  }
+  return value == "on";
+}
+
+}  // namespace
+
+void evaluate_command(Arguments arguments) {
+  const RunDir run = RunDir::open(arguments.take_positional("RUN (the run directory)"));
+  EvaluationsConfig evaluations(arguments.take("on").value_or("knn,linear"));
+  const bool controls = takes_controls(arguments);
+  const auto source = arguments.take("data");
+  const auto threads = arguments.take_integer("threads", 0);
+  ConfigSource settings;
+  arguments.move_settings(settings);
+  arguments.expect_empty({"on", "data", "controls", "threads"});
+  read_config(evaluations, settings);
+  if (!std::filesystem::exists(run.encoder())) {
+    throw DataError(fmt::format(
+        "{0}: has no encoder yet (its status is \"{1}\"; finish it with `viewfold resume {0}`)",
+        run.path().string(), to_string(run.info().status)));
+  }
+  Progress progress = terminal_progress();
+  TerminalLog log(progress);
+  RunConfig config = reopen_config(run);
+  config.train.threads = thread_count(threads);
+  at::set_num_threads(static_cast<int>(config.train.threads));
+  LoadedEncoder loaded = read_encoder(run.encoder(), run.card());
+  const LabelledImages images = open_labelled(config, source.value_or(config.data.source), log);
+  log.info(fmt::format("{}: {} training and {} test images", images.source, images.train->size(),
+                       images.test->size()));
+  const Measurements measurements(config, images, loaded.preprocess());
+  Results results;
+  if (controls) {
+    log.info("raw pixels ...");
+    measure(evaluations, "raw pixels", measurements.of_pixels(), results);
+    log.info("untrained encoder ...");
+    const auto untrained = make_initial_method(config);
+    measure(evaluations, "untrained encoder", measurements.of_encoder(untrained->encoder()),
+            results);
+  }
+  log.info("pretrained encoder ...");
+  measure(evaluations, kPretrained, measurements.of_encoder(*loaded.encoder), results);
+  write_and_print(run, results, images);
+  write_report(run.path(), run.report());
+  fmt::print("\nreport: {}\n", run.report().string());
+}
+
+void report_command(Arguments arguments) {
+  const RunDir run = RunDir::open(arguments.take_positional("RUN (the run directory)"));
+  const std::filesystem::path out = arguments.take("out").value_or(run.report().string());
+  arguments.expect_empty({"out"});
+  write_report(run.path(), out);
+  fmt::print("{}\n", out.string());
+}
+
+}  // namespace viewfold

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The main job on real images: pretrains on Fashion-MNIST, then measures the encoder beside its controls.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+program=build/release/viewfold
+run=runs/quickstart
+for (( i = 2; ; ++i )); do
+  [[ -e "$run" ]] || break
+  run="runs/quickstart-$i"
+done
+"$program" pretrain --config recipes/quickstart.toml --out "$run"
+"$program" evaluate "$run"
