@@ -49,6 +49,10 @@ struct DatasetEntry {
   std::string_view
       summary;  // one line for `viewfold list datasets`: what it reads and how it is named
 
+  /// What a spec may be called: "fashion-mnist", "cifar10:DIR"; empty for what is only found by
+  /// path.
+  std::vector<std::string_view> names;
+
   /// How sure this format is that `spec` is one of its own: 0 not at all; 100 by name
   /// ("cifar10:DIR"); 50 by the content of files; 10 for the fallback of a folder of images.
   /// Never throws on bad content: answers 0.

@@ -28,10 +28,10 @@ struct Preloaded {
 };
 
 /// Decodes every image of `base` on `threads` threads, each with `bands` bands (0: as stored),
-/// keeps them if they fit in `budget_bytes` (estimated from the first images), and leaves out what
-/// cannot be read. A larger data set is only checked by header where that is cheap: its bad images
-/// appear when read. Throws DataError when more than max_bad_fraction of the images are bad, naming
-/// the first few and the count.
+/// keeps them if they fit in `budget_bytes` (estimated from the first images, then counted), and
+/// leaves out what cannot be read. A larger data set stays where it is: its images get their bands,
+/// and its bad images appear, when read. Throws DataError when more than max_bad_fraction of the
+/// images are bad, naming the first few and the count, or when none is good.
 [[nodiscard]] Preloaded preload(std::shared_ptr<const Dataset> base,
                                 int bands,
                                 std::uint64_t budget_bytes,

@@ -1,0 +1,211 @@
+// Implements selections of data sets, and data sets in memory.
+#include "viewfold/data/subset.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "viewfold/core/error.hpp"
+#include "viewfold/core/thread_pool.hpp"
+
+namespace viewfold {
+namespace {
+
+using BasePointer = std::shared_ptr<const Dataset>;
+
+Image with_bands(Image image, int bands) {
+  return bands == 0 || image.bands() == bands ? std::move(image) : convert_bands(image, bands);
+}
+
+// Everything of another data set but its pixels.
+class Derived : public Dataset {
+ public:
+  Derived(BasePointer base, std::vector<std::uint32_t> indices)
+      : base_(std::move(base)),
+        indices_(std::move(indices)) {}
+
+  [[nodiscard]] std::size_t size() const override { return indices_.size(); }
+  [[nodiscard]] std::string name(std::size_t index) const override {
+    return base_->name(base_index(index));
+  }
+  [[nodiscard]] std::optional<std::int64_t> label(std::size_t index) const override {
+    return base_->label(base_index(index));
+  }
+  [[nodiscard]] const std::vector<std::string>& class_names() const override {
+    return base_->class_names();
+  }
+
+ protected:
+  [[nodiscard]] const Dataset& base() const { return *base_; }
+  [[nodiscard]] std::size_t base_index(std::size_t index) const {
+    check(index < indices_.size(), "index of an image is out of range");
+    return indices_[index];
+  }
+
+ private:
+  BasePointer base_;
+  std::vector<std::uint32_t> indices_;
+};
+
+class Subset : public Derived {
+ public:
+  using Derived::Derived;
+  [[nodiscard]] Image image(std::size_t index) const override {
+    return base().image(base_index(index));
+  }
+};
+
+class InMemory : public Derived {
+ public:
+  InMemory(BasePointer base, std::vector<std::uint32_t> indices, std::vector<Image> images)
+      : Derived(std::move(base), std::move(indices)),
+        images_(std::move(images)) {}
+  [[nodiscard]] Image image(std::size_t index) const override {
+    check(index < size(), "index of an image is out of range");
+    return images_[index];
+  }
+
+ private:
+  std::vector<Image> images_;
+};
+
+// Gives each image its bands when it is read.
+class OnDisk : public Dataset {
+ public:
+  OnDisk(BasePointer base, int bands) : base_(std::move(base)), bands_(bands) {}
+
+  [[nodiscard]] std::size_t size() const override { return base_->size(); }
+  [[nodiscard]] Image image(std::size_t index) const override;
+  [[nodiscard]] std::string name(std::size_t index) const override { return base_->name(index); }
+  [[nodiscard]] std::optional<std::int64_t> label(std::size_t index) const override {
+    return base_->label(index);
+  }
+  [[nodiscard]] const std::vector<std::string>& class_names() const override {
+    return base_->class_names();
+  }
+
+ private:
+  BasePointer base_;
+  int bands_;
+};
+
+// The image at `index` with `bands` bands; DataErrors name it.
+Image load(const Dataset& dataset, std::size_t index, int bands) {
+  Image image = dataset.image(index);
+  try {
+    return with_bands(std::move(image), bands);
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", dataset.name(index), error.what()));
+  }
+}
+
+Image OnDisk::image(std::size_t index) const {
+  return load(*base_, index, bands_);
+}
+
+// Bytes that all images will take, if the first ones are typical. 0 when none of these is readable.
+std::uint64_t estimate_bytes(const Dataset& dataset, int bands) {
+  constexpr std::size_t kLooks = 16;
+  std::uint64_t bytes = 0;
+  std::uint64_t readable = 0;
+  for (std::size_t i = 0; i < std::min(kLooks, dataset.size()); ++i) {
+    try {
+      bytes += load(dataset, i, bands).bytes().size();
+      ++readable;
+    } catch (const DataError&) {
+      // Counted when all images are read.
+    }
+  }
+  return readable == 0 ? 0 : bytes / readable * dataset.size();
+}
+
+// All images of a data set as far as they were read within the budget.
+struct Loading {
+  std::vector<Image> images;         // empty where unreadable
+  std::vector<std::string> reasons;  // of the unreadable ones
+  bool fits = true;
+};
+
+Loading load_all(const Dataset& dataset, int bands, std::uint64_t budget_bytes, int threads) {
+  Loading loading{.images = std::vector<Image>(dataset.size()),
+                  .reasons = std::vector<std::string>(dataset.size())};
+  std::atomic<std::uint64_t> bytes{0};
+  parallel_for(dataset.size(), threads, [&](std::size_t i) {
+    if (bytes > budget_bytes) {
+      return;  // it will stay on disk: the rest need not be read
+    }
+    try {
+      loading.images[i] = load(dataset, i, bands);
+      bytes += loading.images[i].bytes().size();
+    } catch (const DataError& error) {
+      loading.reasons[i] = error.what();
+    }
+  });
+  loading.fits = bytes <= budget_bytes;
+  return loading;
+}
+
+void check_bad(const std::vector<BadImage>& bad, std::size_t count, double max_bad_fraction) {
+  const double share = static_cast<double>(bad.size()) / static_cast<double>(count);
+  if (bad.empty() || (share <= max_bad_fraction && bad.size() < count)) {
+    return;
+  }
+  constexpr std::size_t kShown = 3;
+  std::string shown;
+  for (std::size_t i = 0; i < std::min(kShown, bad.size()); ++i) {
+    shown += fmt::format("{}{}", i == 0 ? "" : "; ", bad[i].reason);
+  }
+  throw DataError(fmt::format(
+      "{} of {} images cannot be read, more than the {:.3g} % that are "
+      "accepted: {}{}",
+      bad.size(), count, 100.0 * max_bad_fraction, shown, bad.size() > kShown ? "; ..." : ""));
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
+                                     std::vector<std::uint32_t> indices) {
+  for (const std::uint32_t index : indices) {
+    check(index < base->size(),
+          fmt::format("index {} is not below the {} images", index, base->size()));
+  }
+  return std::make_unique<Subset>(std::move(base), std::move(indices));
+}
+
+Preloaded preload(std::shared_ptr<const Dataset> base,
+                  int bands,
+                  std::uint64_t budget_bytes,
+                  double max_bad_fraction,
+                  int threads) {
+  check(bands >= 0, fmt::format("{} bands", bands));
+  check(base->size() <= std::numeric_limits<std::uint32_t>::max(), "too many images");
+  const auto left_on_disk = [&]() -> Preloaded {
+    return {.dataset = std::make_shared<OnDisk>(base, bands), .bad = {}, .in_memory = false};
+  };
+  if (estimate_bytes(*base, bands) > budget_bytes) {
+    return left_on_disk();
+  }
+  Loading loading = load_all(*base, bands, budget_bytes, threads);
+  if (!loading.fits) {
+    return left_on_disk();
+  }
+  Preloaded loaded{.dataset = nullptr, .bad = {}, .in_memory = true};
+  std::vector<std::uint32_t> indices;
+  std::vector<Image> images;
+  for (std::size_t i = 0; i < base->size(); ++i) {
+    if (loading.images[i].empty()) {
+      loaded.bad.push_back({.index = i, .reason = std::move(loading.reasons[i])});
+    } else {
+      indices.push_back(static_cast<std::uint32_t>(i));
+      images.push_back(std::move(loading.images[i]));
+    }
+  }
+  check_bad(loaded.bad, base->size(), max_bad_fraction);
+  loaded.dataset =
+      std::make_shared<InMemory>(std::move(base), std::move(indices), std::move(images));
+  return loaded;
+}
+
+}  // namespace viewfold
