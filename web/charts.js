@@ -1,9 +1,8 @@
 // The parts of ECharts that the report draws with; everything else stays out of the bundle.
-export { connect, init, use } from "echarts/core";
+export { init } from "echarts/core";
 import { use } from "echarts/core";
 import { HeatmapChart, LineChart } from "echarts/charts";
 import {
-  AriaComponent,
   AxisPointerComponent,
   GridComponent,
   MarkLineComponent,
@@ -13,6 +12,6 @@ import {
 import { SVGRenderer } from "echarts/renderers";
 
 use([
-  HeatmapChart, LineChart, AriaComponent, AxisPointerComponent, GridComponent, MarkLineComponent,
+  HeatmapChart, LineChart, AxisPointerComponent, GridComponent, MarkLineComponent,
   TooltipComponent, VisualMapComponent, SVGRenderer,
 ]);

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -37,7 +37,7 @@ constexpr std::array<CurveStyle, 7> kKnownCurves{{
     {"std", "Spread of the embeddings",
      "About 1 when they fill the sphere; falls to 0 when they all become equal (collapse)."},
     {"rank", "Effective rank", "How many directions the embeddings use. A fall means collapse."},
-    {"lr", "Learning rate", "The schedule that was followed.", "power"},
+    {"lr", "Learning rate", "The schedule that was followed."},
     {"views_per_second", "Speed", "Views per second through the whole of training."},
     {"data_wait", "Waiting for data", "Share of the time in which training waited for views.",
      "percent"},
@@ -52,22 +52,21 @@ const std::set<std::string, std::less<>>& bookkeeping() {
 // A chart 1000 pixels wide shows no more.
 constexpr std::size_t kBuckets = 500;
 
-// Events in the order in which a curve prefers them as its source.
-constexpr std::array<std::string_view, 3> kEvents{"train", "online", "epoch"};
+// Events that carry measurements.
+bool is_measured(std::string_view event) {
+  return event == "train" || event == "online";
+}
 
-using Collected = std::map<std::string, std::map<std::string, Points>>;  // key, event
-
-Collected collect(const std::vector<json>& metrics) {
-  Collected collected;
+std::map<std::string, Points> collect(const std::vector<json>& metrics) {
+  std::map<std::string, Points> collected;
   for (const json& line : metrics) {
     const auto step = number_at(line, "step");
-    const std::string event = text_at(line, "event").value_or("");
-    if (!step || std::find(kEvents.begin(), kEvents.end(), event) == kEvents.end()) {
+    if (!step || !is_measured(text_at(line, "event").value_or(""))) {
       continue;
     }
     for (const auto& [key, value] : line.items()) {
       if (value.is_number() && !bookkeeping().contains(key) && std::isfinite(value.get<double>())) {
-        collected[key][event].emplace_back(*step, value.get<double>());
+        collected[key].emplace_back(*step, value.get<double>());
       }
     }
   }
@@ -76,44 +75,25 @@ Collected collect(const std::vector<json>& metrics) {
 
 // Six digits are more than a chart shows, and half of the bytes of seventeen.
 double shortened(double value) {
-  return std::stod(fmt::format("{:.6g}", value));
-}
-
-json points_model(const Points& points) {
-  json model = json::array();
-  for (const auto& [step, value] : thin_out(points, kBuckets)) {
-    model.push_back({step, shortened(value)});
-  }
-  return model;
+  return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr);
 }
 
 std::string worded(double value, std::string_view format) {
   return format == "percent" ? percent(value) : readable(value);
 }
 
-json curve_model(const CurveStyle& style, const std::map<std::string, Points>& by_event) {
-  json series = json::array();
-  const Points* main = nullptr;
-  for (const auto event : kEvents) {
-    const auto found = by_event.find(std::string(event));
-    const bool is_epoch_mean = event == "epoch" && style.key == "loss";
-    if (found == by_event.end() || (main != nullptr && !is_epoch_mean)) {
-      continue;
-    }
-    series.push_back({{"name", is_epoch_mean ? "mean of the epoch" : style.title},
-                      {"points", points_model(found->second)}});
-    main = main == nullptr ? &found->second : main;
+json curve_model(const CurveStyle& style, const Points& points) {
+  json shown = json::array();
+  for (const auto& [step, value] : thin_out(points, kBuckets)) {
+    shown.push_back({step, shortened(value)});
   }
-  const double first = main->front().second;
-  const double last = main->back().second;
-  return {{"key", style.key},
-          {"title", style.title},
+  return {{"title", style.title},
           {"note", style.note.empty() ? json() : json(style.note)},
           {"format", style.format},
           {"wide", style.key == "loss"},
-          {"first", worded(first, style.format)},
-          {"last", worded(last, style.format)},
-          {"series", series}};
+          {"first", worded(points.front().second, style.format)},
+          {"last", worded(points.back().second, style.format)},
+          {"points", std::move(shown)}};
 }
 
 }  // namespace
@@ -138,7 +118,7 @@ Points thin_out(const Points& points, std::size_t buckets) {
 }
 
 json curves_model(const std::vector<json>& metrics) {
-  Collected collected = collect(metrics);
+  auto collected = collect(metrics);
   json curves = json::array();
   for (const auto& style : kKnownCurves) {
     const auto found = collected.find(std::string(style.key));
@@ -148,8 +128,8 @@ json curves_model(const std::vector<json>& metrics) {
     }
   }
   // What a method measures of itself.
-  for (const auto& [key, by_event] : collected) {
-    curves.push_back(curve_model({.key = key, .title = key, .note = ""}, by_event));
+  for (const auto& [key, points] : collected) {
+    curves.push_back(curve_model({.key = key, .title = key, .note = ""}, points));
   }
   return curves;
 }

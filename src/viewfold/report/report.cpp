@@ -73,13 +73,15 @@ json card_model(const json& card) {
 // What the page lacks, and what would produce it.
 json missing_model(const json& page) {
   constexpr std::pair<std::string_view, std::string_view> kProducers[]{
-      {"curves", "Curves of training: `viewfold train` records them while it runs."},
-      {"table", "Accuracies and controls: `viewfold eval` measures them."},
-      {"confusions", "Confusion of classes: the linear probe of `viewfold eval` counts it."},
-      {"views", "Contact sheet of views: `viewfold train` draws figures/views.png when it starts."},
+      {"curves", "Curves of training: `viewfold pretrain` records them while it runs."},
+      {"table", "Accuracies and controls: `viewfold evaluate` measures them."},
+      {"confusions", "Confusion of classes: `viewfold evaluate` counts it."},
+      {"views",
+       "Contact sheet of views: `viewfold pretrain` draws figures/views.png when it starts."},
       {"neighbours",
-       "Nearest neighbours in pictures: `viewfold eval` draws figures/neighbours.png."},
-      {"settings", "Settings: `viewfold train` writes them to resolved.toml."},
+       "Nearest neighbours in pictures: `viewfold pretrain` draws figures/neighbours.png when it "
+       "ends."},
+      {"settings", "Settings: `viewfold pretrain` writes them to resolved.toml."},
       {"card", "Card of the encoder: written beside the encoder when training ends."}};
   json missing = json::array();
   for (const auto& [part, sentence] : kProducers) {
@@ -103,7 +105,8 @@ json page_model(const RunFiles& files) {
   page["settings"] = files.settings;
   page["card"] = card_model(files.card);
   page["missing"] = missing_model(page);
-  for (const char* part : {"results", "curves", "figures", "card", "confusions", "missing"}) {
+  for (const char* part :
+       {"results", "curves", "figures", "card", "confusions", "alarms", "missing"}) {
     page[std::string("has_") + part] = !page[part].empty();
   }
   page["data"] = script_json(

@@ -98,24 +98,36 @@ std::optional<std::string> verdict(const json& evaluation) {
   return fmt::format("This does not beat the control: {}.", fmt::join(better, ", "));
 }
 
-std::vector<std::vector<std::int64_t>> matrix_of(const json& confusion, const std::string& place) {
-  try {
-    auto matrix = confusion.at("matrix").get<std::vector<std::vector<std::int64_t>>>();
-    const auto classes = confusion.at("classes").get<std::vector<std::string>>();
-    const bool is_square = std::all_of(
-        matrix.begin(), matrix.end(), [&](const auto& row) { return row.size() == matrix.size(); });
-    if (is_square && matrix.size() == classes.size()) {
-      return matrix;
-    }
-  } catch (const json::exception&) {
-    // Said below: for the reader both mean the same.
-  }
-  throw DataError(fmt::format(
-      "{}: \"confusion\" must hold \"classes\", n names, and \"matrix\", n rows of n counts",
-      place));
+using Matrix = std::vector<std::vector<std::int64_t>>;
+
+// Below 2^40, so that sums stay exact here and in the page.
+bool is_count(const json& value) {
+  return value.is_number_unsigned() && value.get<std::uint64_t>() < (std::uint64_t{1} << 40U);
 }
 
-json worst_confusions(const std::vector<std::vector<std::int64_t>>& matrix, const json& classes) {
+bool is_list(const json& value, std::size_t size, bool (*is_right)(const json&)) {
+  return value.is_array() && value.size() == size &&
+         std::all_of(value.begin(), value.end(), is_right);
+}
+
+Matrix matrix_of(const json& confusion, const std::string& place) {
+  const json classes = confusion.is_object() ? confusion.value("classes", json()) : json();
+  const json rows = confusion.is_object() ? confusion.value("matrix", json()) : json();
+  const std::size_t size = classes.size();
+  const bool is_right = is_list(classes, size, [](const json& name) { return name.is_string(); }) &&
+                        is_list(rows, size, [](const json& row) { return row.is_array(); }) &&
+                        std::all_of(rows.begin(), rows.end(), [size](const json& row) {
+                          return is_list(row, size, is_count);
+                        });
+  if (!is_right) {
+    throw DataError(fmt::format(
+        "{}: \"confusion\" must hold \"classes\", n names, and \"matrix\", n rows of n counts",
+        place));
+  }
+  return rows.get<Matrix>();
+}
+
+json worst_confusions(const Matrix& matrix, const json& classes) {
   struct Mistake {
     std::int64_t count;
     std::size_t truth;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -21,9 +23,17 @@ using nlohmann::json;
 constexpr int kSchema = 1;
 
 json parse_object(const std::string& text, const std::string& place) {
+  // Writing JSON takes a stack frame per level.
+  constexpr int kMaxDepth = 100;
+  const auto check_depth = [&place](int depth, json::parse_event_t, const json&) {
+    if (depth > kMaxDepth) {
+      throw DataError(fmt::format("{}: is nested deeper than {} levels", place, kMaxDepth));
+    }
+    return true;
+  };
   json value;
   try {
-    value = json::parse(valid_utf8(text));
+    value = json::parse(valid_utf8(text), check_depth);
   } catch (const json::exception& problem) {
     throw DataError(fmt::format("{}: no valid JSON ({})", place, problem.what()));
   }
@@ -45,9 +55,19 @@ void check_schema(const json& object, const std::string& place) {
   }
 }
 
+// Whether there is something at `path`; a name that the system cannot look up is the run's fault.
+bool is_there(const fs::path& path) {
+  std::error_code problem;
+  const bool found = fs::exists(path, problem);
+  if (problem) {
+    throw DataError(fmt::format("{}: {}", path.string(), problem.message()));
+  }
+  return found;
+}
+
 json read_run(const fs::path& dir) {
   const fs::path path = dir / "run.json";
-  if (!fs::exists(path)) {
+  if (!is_there(path)) {
     throw DataError(fmt::format("{}: not found, so {} is no run directory of viewfold",
                                 path.string(), dir.string()));
   }
@@ -58,7 +78,7 @@ json read_run(const fs::path& dir) {
 
 std::vector<json> read_metrics_lines(const fs::path& path) {
   std::vector<json> lines;
-  if (!fs::exists(path)) {
+  if (!is_there(path)) {
     return lines;
   }
   const std::string text = read_text_file(path);
@@ -82,12 +102,18 @@ std::vector<json> read_metrics_lines(const fs::path& path) {
 
 std::vector<EvaluationFile> read_evaluations(const fs::path& folder) {
   std::vector<fs::path> paths;
-  if (fs::is_directory(folder)) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      if (entry.path().extension() == ".json") {
-        paths.push_back(entry.path());
-      }
+  if (!is_there(folder)) {
+    return {};
+  }
+  std::error_code problem;
+  for (fs::directory_iterator entry(folder, problem); !problem && entry != fs::directory_iterator();
+       entry.increment(problem)) {
+    if (entry->path().extension() == ".json") {
+      paths.push_back(entry->path());
     }
+  }
+  if (problem) {
+    throw DataError(fmt::format("{}: {}", folder.string(), problem.message()));
   }
   std::sort(paths.begin(), paths.end());
   std::vector<EvaluationFile> files;
@@ -149,14 +175,14 @@ RunFiles read_run_files(const fs::path& dir) {
   files.dir = dir;
   files.run = read_run(dir);
   const fs::path settings = dir / "resolved.toml";
-  if (fs::exists(settings)) {
+  if (is_there(settings)) {
     files.settings = valid_utf8(read_text_file(settings));
     files.values = settings_values(files.settings, settings);
   }
   files.metrics = read_metrics_lines(dir / "metrics.jsonl");
   files.evaluations = read_evaluations(dir / "eval");
   const fs::path card = dir / "card.json";
-  if (fs::exists(card)) {
+  if (is_there(card)) {
     files.card = parse_object(read_text_file(card), card.string());
   }
   return files;
@@ -169,7 +195,7 @@ std::optional<Picture> read_picture(const fs::path& dir, const fs::path& file) {
                                 file.string()));
   }
   const fs::path path = dir / normal;
-  if (!fs::exists(path)) {
+  if (!is_there(path)) {
     return std::nullopt;
   }
   // Signature, length and type of the first chunk, which holds width and height (PNG, ISO/IEC

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 
 #include <fmt/format.h>
@@ -23,20 +22,9 @@ struct Progress {
   std::int64_t epoch = 0;  // counted from 1; 0 when unknown
 };
 
-// The first of `keys` that the settings or else the card give a text, or "".
-std::string named(const RunFiles& files, std::initializer_list<const char*> keys) {
-  for (const char* key : keys) {
-    const auto found = files.values.find(key);
-    if (found != files.values.end() && !found->second.empty()) {
-      return found->second;
-    }
-  }
-  for (const char* key : keys) {
-    if (const auto text = text_at(files.card, key)) {
-      return *text;
-    }
-  }
-  return "";
+std::string setting(const RunFiles& files, const char* key) {
+  const auto found = files.values.find(key);
+  return found == files.values.end() ? "" : found->second;
 }
 
 std::string folder_name(const std::filesystem::path& dir) {
@@ -44,37 +32,30 @@ std::string folder_name(const std::filesystem::path& dir) {
   return valid_utf8((path.has_filename() ? path : path.parent_path()).filename().string());
 }
 
-std::string data_name(const RunFiles& files) {
-  const std::string name = named(files, {"data.name", "data.dataset", "data", "dataset"});
-  if (!name.empty()) {
-    return name;
-  }
-  const std::filesystem::path path = named(files, {"data.path", "data.root"});
-  return path.empty() ? named(files, {"data.format"}) : folder_name(path);
-}
-
 // "simclr with resnet18 on cifar10", as much of it as is known.
 std::string what_ran(const RunFiles& files) {
-  const std::string method = named(files, {"method.name", "method"});
-  const std::string encoder = named(files, {"encoder.name", "encoder", "architecture"});
-  const std::string data = data_name(files);
+  const std::string method = setting(files, "method.name");
+  const std::string encoder = setting(files, "encoder.name");
+  const std::string data = setting(files, "data.source");
   std::string what = method.empty() ? "This run" : method;
   if (!encoder.empty()) {
     what += " with " + encoder;
   }
   if (!data.empty()) {
-    what += " on " + data;
+    what += " on " + folder_name(data);
   }
   return what;
 }
 
 Progress progress_of(const std::vector<json>& metrics) {
   Progress progress;
+  const auto count = [](double number) {
+    constexpr double kLargest = 1e15;  // beyond it doubles skip integers
+    return static_cast<std::int64_t>(std::clamp(number, 0.0, kLargest));
+  };
   for (const json& line : metrics) {
-    const auto step = number_at(line, "step").value_or(0.0);
-    const auto epoch = number_at(line, "epoch").value_or(-1.0) + 1.0;
-    progress.step = std::max(progress.step, static_cast<std::int64_t>(step));
-    progress.epoch = std::max(progress.epoch, static_cast<std::int64_t>(epoch));
+    progress.step = std::max(progress.step, count(number_at(line, "step").value_or(0.0)));
+    progress.epoch = std::max(progress.epoch, count(number_at(line, "epoch").value_or(-1.0) + 1.0));
   }
   return progress;
 }
@@ -93,10 +74,10 @@ std::string training_sentence(const RunFiles& files, const std::string& what) {
     return fmt::format("{} was trained for {} ({} steps).", what, epochs(progress.epoch),
                        grouped(progress.step));
   }
-  const auto planned = files.values.find("train.epochs");
-  const std::string where = fmt::format(
-      "epoch {}{} (step {})", grouped(progress.epoch),
-      planned == files.values.end() ? "" : " of " + planned->second, grouped(progress.step));
+  const std::string planned = setting(files, "train.epochs");
+  const std::string where =
+      fmt::format("epoch {}{} (step {})", grouped(progress.epoch),
+                  planned.empty() ? "" : " of " + planned, grouped(progress.step));
   if (status == "interrupted") {
     return fmt::format("{} was interrupted in {}; `viewfold resume` goes on from there.", what,
                        where);
