@@ -1,6 +1,7 @@
 // Implements the loader: each worker makes whole batches, the trainer takes them in order.
 #include "viewfold/loader/loader.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -43,6 +44,7 @@ struct Loader::State {
   void work();
   std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
   ViewBatch make_batch(std::int64_t step);
+  Image decode(std::uint32_t index) const;
   Image read_image(std::uint32_t& index);
   void make_sample(ViewBatch& batch, std::size_t position);
 };
@@ -58,16 +60,26 @@ std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::i
   return order;
 }
 
+Image Loader::State::decode(std::uint32_t index) const {
+  const Image image = dataset->image(index);
+  try {
+    return convert_bands(image, static_cast<int>(options.bands));
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", dataset->name(index), error.what()));
+  }
+}
+
 // Reads an image; an unreadable one is replaced by its successor while few enough are bad.
 Image Loader::State::read_image(std::uint32_t& index) {
   while (true) {
     try {
-      return convert_bands(dataset->image(index), static_cast<int>(options.bands));
+      return decode(index);
     } catch (const DataError& error) {
       const std::scoped_lock lock(mutex);
       bad_images.emplace(index, error.what());
-      if (static_cast<double>(bad_images.size()) >
-          options.max_bad_fraction * static_cast<double>(dataset->size())) {
+      const bool none_is_good = bad_images.size() == dataset->size();
+      if (none_is_good || static_cast<double>(bad_images.size()) >
+                              options.max_bad_fraction * static_cast<double>(dataset->size())) {
         throw DataError(fmt::format(
             "{} ({} of {} images are unreadable, data.max_bad_fraction allows {:g} of "
             "them: repair or remove them, or raise it)",
@@ -81,7 +93,7 @@ Image Loader::State::read_image(std::uint32_t& index) {
 void Loader::State::make_sample(ViewBatch& batch, std::size_t position) {
   const Image source = read_image(batch.indices[position]);
   const auto n = static_cast<std::size_t>(batch.size());
-  const auto values = static_cast<std::size_t>(batch.stacked[0].numel());
+  const auto values = static_cast<std::size_t>(options.bands * plan.view_size * plan.view_size);
   auto* data = batch.stacked.data_ptr<float>();
   for (std::int64_t v = 0; v < batch.views; ++v) {
     View view = make_view(plan, source,
@@ -108,7 +120,7 @@ ViewBatch Loader::State::make_batch(std::int64_t step) {
                                       plan.view_size, plan.view_size);
   batch.records.resize(static_cast<std::size_t>(batch.views * options.batch_size));
   for (std::size_t i = 0; i < batch.indices.size(); ++i) {
-    if (i % 16 == 0) {
+    {
       const std::scoped_lock lock(mutex);
       if (stopping) {
         return {};
@@ -125,8 +137,9 @@ void Loader::State::work() {
     {
       std::unique_lock lock(mutex);
       room_left.wait(lock, [this] {
+        // Batches in work count, too: fewer than threads would leave some of them idle.
         return stopping || next_to_make >= options.total_steps ||
-               next_to_make < next_to_take + options.prefetch;
+               next_to_make < next_to_take + std::max(options.prefetch, options.threads);
       });
       if (stopping || next_to_make >= options.total_steps) {
         return;
@@ -139,7 +152,9 @@ void Loader::State::work() {
       finished.emplace(step, std::move(batch));
     } catch (...) {
       const std::scoped_lock lock(mutex);
-      failure = std::current_exception();
+      if (failure == nullptr) {
+        failure = std::current_exception();
+      }
       stopping = true;
     }
     batch_ready.notify_all();

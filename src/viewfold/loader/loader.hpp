@@ -21,7 +21,7 @@ struct LoaderOptions {
   std::int64_t bands = 3;        // every image is converted to this many
   std::uint64_t seed = 0;
   int threads = 1;
-  int prefetch = 3;               // finished batches that may wait for the trainer
+  int prefetch = 3;  // batches made ahead of the trainer (at least one for each thread)
   double max_bad_fraction = 0.0;  // share of images that may turn out unreadable
 };
 
@@ -38,7 +38,7 @@ class Loader {
          Normalization normalization,
          const LoaderOptions& options);
 
-  /// Stops the workers; returns within the time of one view.
+  /// Stops the workers; returns within the time of one sample.
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

@@ -133,7 +133,7 @@ torch::nn::Sequential ResNet::make_stage(const ResNetDepth& depth,
 
 void ResNet::initialise(bool zero_init_residual) {
   const torch::NoGradGuard no_grad;
-  for (const auto& module : modules()) {
+  for (const auto& module : modules(false)) {
     if (auto* layer = module->as<torch::nn::Conv2d>()) {
       torch::nn::init::kaiming_normal_(layer->weight, 0.0, torch::kFanOut, torch::kReLU);
     }

@@ -1,0 +1,285 @@
+// Tests of the loader: what its batches hold, and what happens to damaged images.
+#include "viewfold/loader/loader.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <numeric>
+
+#include "loader/memory_dataset.hpp"
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "viewfold/core/error.hpp"
+
+namespace viewfold {
+namespace {
+
+const Normalization kHalf{.mean = {0.5, 0.5, 0.5}, .std = {0.25, 0.25, 0.25}};
+
+ViewPlan plan_of(std::int64_t size = 8, std::string_view recipe = "simclr") {
+  return make_view_plan(RecipeConfig(recipe, size), 2, size);
+}
+
+std::unique_ptr<Loader> make_loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options) {
+  return std::make_unique<Loader>(std::move(dataset), plan_of(), kHalf, options);
+}
+
+std::vector<ViewBatch> take_all(Loader& loader, std::int64_t count) {
+  std::vector<ViewBatch> batches;
+  for (std::int64_t i = 0; i < count; ++i) {
+    batches.push_back(loader.next());
+  }
+  return batches;
+}
+
+void expect_equal(const ViewBatch& a, const ViewBatch& b) {
+  EXPECT_TRUE(a.stacked.equal(b.stacked));
+  EXPECT_EQ(a.indices, b.indices);
+  EXPECT_EQ(a.epoch, b.epoch);
+  ASSERT_EQ(a.records.size(), b.records.size());
+  for (std::size_t i = 0; i < a.records.size(); ++i) {
+    ASSERT_EQ(a.records[i].size(), b.records[i].size());
+    for (std::size_t k = 0; k < a.records[i].size(); ++k) {
+      EXPECT_EQ(a.records[i][k].op, b.records[i][k].op);
+      EXPECT_EQ(a.records[i][k].values, b.records[i][k].values);
+    }
+  }
+}
+
+TEST(Loader, MakesBatchesThatDependOnSeedAndStepOnly) {
+  const auto dataset = std::make_shared<MemoryDataset>(21, 12);
+  LoaderOptions options{.batch_size = 5, .total_steps = 11, .seed = 3};
+  const auto expected = take_all(*make_loader(dataset, options), 11);
+  for (const int threads : {2, 4}) {
+    options.threads = threads;
+    options.prefetch = 5 - threads;
+    const auto batches = take_all(*make_loader(dataset, options), 11);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      expect_equal(batches[i], expected[i]);
+    }
+  }
+  options.seed = 4;
+  const auto other = make_loader(dataset, options)->next();
+  EXPECT_NE(other.indices, expected[0].indices);
+}
+
+TEST(Loader, GoesOnFromAnyStepWithTheSameBatches) {
+  const auto dataset = std::make_shared<MemoryDataset>(20, 12);
+  LoaderOptions options{.batch_size = 6, .total_steps = 9, .seed = 3, .threads = 2};
+  const auto expected = take_all(*make_loader(dataset, options), 9);
+  for (std::int64_t first = 0; first < 9; ++first) {
+    options.first_step = first;
+    const auto batches = take_all(*make_loader(dataset, options), 9 - first);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      expect_equal(batches[i], expected[static_cast<std::size_t>(first) + i]);
+    }
+  }
+}
+
+TEST(Loader, VisitsEachImageOnceAnEpochInANewOrder) {
+  const auto dataset = std::make_shared<MemoryDataset>(24, 8);
+  const auto loader = make_loader(dataset, {.batch_size = 6, .total_steps = 8, .seed = 1});
+  std::vector<std::vector<std::uint32_t>> orders(2);
+  for (std::int64_t step = 0; step < 8; ++step) {
+    const auto batch = loader->next();
+    EXPECT_EQ(batch.epoch, step / 4);
+    auto& order = orders[static_cast<std::size_t>(batch.epoch)];
+    order.insert(order.end(), batch.indices.begin(), batch.indices.end());
+  }
+  EXPECT_NE(orders[0], orders[1]);
+  std::vector<std::uint32_t> all(24);
+  std::iota(all.begin(), all.end(), 0U);
+  for (auto& order : orders) {
+    EXPECT_NE(order, all);
+    std::sort(order.begin(), order.end());
+    EXPECT_EQ(order, all);
+  }
+}
+
+TEST(Loader, DropsTheIncompleteBatchOfAnEpoch) {
+  EXPECT_EQ(batches_per_epoch(23, 6), 3);
+  EXPECT_EQ(batches_per_epoch(5, 6), 0);
+  const auto dataset = std::make_shared<MemoryDataset>(11, 8);
+  const auto loader = make_loader(dataset, {.batch_size = 4, .total_steps = 3});
+  EXPECT_EQ(loader->next().epoch, 0);
+  EXPECT_EQ(loader->next().epoch, 0);
+  EXPECT_EQ(loader->next().epoch, 1);
+}
+
+TEST(Loader, StacksTheViewsOfItsPlanNormalisedAndChannelsLast) {
+  const auto dataset = std::make_shared<MemoryDataset>(6, 8);
+  Loader loader(dataset, plan_of(8, "none"), kHalf, {.batch_size = 3, .total_steps = 1});
+  const auto batch = loader.next();
+  EXPECT_EQ(batch.stacked.sizes(), (std::vector<std::int64_t>{6, 3, 8, 8}));
+  EXPECT_TRUE(batch.stacked.is_contiguous(at::MemoryFormat::ChannelsLast));
+  // Without augmentation both views are the image.
+  for (std::int64_t i = 0; i < 3; ++i) {
+    const Image image = dataset->image(batch.indices[static_cast<std::size_t>(i)]);
+    EXPECT_TRUE(batch.view(0)[i].equal(to_tensor({&image, 1}, kHalf)[0]));
+    EXPECT_TRUE(batch.view(1)[i].equal(batch.view(0)[i]));
+  }
+}
+
+TEST(Loader, MakesViewsThatDifferFromImageToImageAndFromEpochToEpoch) {
+  const auto dataset = std::make_shared<MemoryDataset>(4, 16);
+  const auto loader = make_loader(dataset, {.batch_size = 4, .total_steps = 2});
+  const auto first = loader->next();
+  const auto second = loader->next();
+  EXPECT_FALSE(first.view(0).equal(first.view(1)));
+  const auto place = std::find(second.indices.begin(), second.indices.end(), first.indices[0]);
+  ASSERT_NE(place, second.indices.end());
+  EXPECT_FALSE(first.view(0)[0].equal(second.view(0)[place - second.indices.begin()]));
+}
+
+TEST(Loader, GivesEveryImageTheBandsOfTheRun) {
+  const auto gray = std::make_shared<MemoryDataset>(4, 8, std::set<std::size_t>{}, 1);
+  EXPECT_EQ(
+      make_loader(gray, {.batch_size = 2, .total_steps = 1, .bands = 3})->next().stacked.size(1),
+      3);
+}
+
+TEST(Loader, NamesAnImageWhoseBandsCannotBeConverted) {
+  const auto wide = std::make_shared<MemoryDataset>(4, 8, std::set<std::size_t>{}, 5);
+  try {
+    (void)make_loader(wide, {.batch_size = 2, .total_steps = 1, .bands = 3})->next();
+    FAIL() << "5 bands are no RGB";
+  } catch (const DataError& error) {
+    EXPECT_EQ(std::string(error.what()).rfind("memory#", 0), 0U) << error.what();
+  }
+}
+
+TEST(Loader, ReplacesFewDamagedImagesByTheirSuccessorsAndNamesThem) {
+  const auto dataset = std::make_shared<MemoryDataset>(20, 8, std::set<std::size_t>{3, 4, 19});
+  LoaderOptions options{.batch_size = 10, .total_steps = 2, .max_bad_fraction = 0.15};
+  const auto loader = make_loader(dataset, options);
+  std::multiset<std::uint32_t> seen;
+  for (const auto& batch : take_all(*loader, 2)) {
+    seen.insert(batch.indices.begin(), batch.indices.end());
+  }
+  EXPECT_EQ(seen.size(), 20U);
+  EXPECT_EQ(seen.count(3) + seen.count(4) + seen.count(19), 0U);
+  EXPECT_EQ(seen.count(5), 3U);  // for 3 and 4, too
+  EXPECT_EQ(seen.count(0), 2U);  // the last image's successor is the first
+  EXPECT_EQ(loader->left_out(),
+            (std::vector<std::string>{"memory#3: is damaged", "memory#4: is damaged",
+                                      "memory#19: is damaged"}));
+}
+
+TEST(Loader, RefusesMoreDamagedImagesThanAllowedWithNameAndCounts) {
+  const auto dataset = std::make_shared<MemoryDataset>(20, 8, std::set<std::size_t>{3, 4, 19});
+  for (const int threads : {1, 3}) {
+    const auto loader = make_loader(
+        dataset, {.batch_size = 10, .total_steps = 2, .threads = threads, .max_bad_fraction = 0.1});
+    try {
+      (void)take_all(*loader, 2);
+      FAIL() << "3 of 20 are more than a tenth";
+    } catch (const DataError& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find("memory#"), std::string::npos) << text;
+      EXPECT_NE(text.find("3 of 20 images"), std::string::npos) << text;
+      EXPECT_NE(text.find("max_bad_fraction"), std::string::npos) << text;
+    }
+  }
+}
+
+TEST(Loader, GivesUpWhenNoImageCanBeRead) {
+  const auto dataset = std::make_shared<MemoryDataset>(3, 8, std::set<std::size_t>{0, 1, 2});
+  const auto loader =
+      make_loader(dataset, {.batch_size = 2, .total_steps = 1, .max_bad_fraction = 1.0});
+  EXPECT_THROW((void)loader->next(), DataError);
+}
+
+// Lets its images be read one by one, when the test says so.
+class GatedDataset final : public MemoryDataset {
+ public:
+  GatedDataset() : MemoryDataset(64, 8) {}
+
+  [[nodiscard]] Image image(std::size_t index) const override {
+    std::unique_lock lock(mutex_);
+    ++reads_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+    return MemoryDataset::image(index);
+  }
+
+  void wait_for_reads(int count) const {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return reads_ >= count; });
+  }
+
+  void open() const {
+    const std::scoped_lock lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+  [[nodiscard]] int reads() const {
+    const std::scoped_lock lock(mutex_);
+    return reads_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable bool open_ = false;
+  mutable int reads_ = 0;
+};
+
+TEST(Loader, StopsAfterTheImageInWork) {
+  const auto dataset = std::make_shared<GatedDataset>();
+  auto loader = make_loader(dataset, {.batch_size = 32, .total_steps = 100});
+  dataset->wait_for_reads(1);
+  std::thread destruction([&loader] { loader.reset(); });
+  // Nothing can be seen of a destructor that has begun: the image is let go at any time after.
+  dataset->open();
+  destruction.join();
+  EXPECT_LT(dataset->reads(), 4 * 32);  // not the 100 batches of the run
+}
+
+TEST(Loader, GivesEveryThreadABatchToMake) {
+  const auto dataset = std::make_shared<GatedDataset>();
+  const auto loader =
+      make_loader(dataset, {.batch_size = 2, .total_steps = 10, .threads = 5, .prefetch = 1});
+  dataset->wait_for_reads(5);  // would wait for ever if fewer were at work
+  dataset->open();
+  EXPECT_EQ(loader->next().size(), 2);
+}
+
+TEST(Loader, MakesNoMoreThanItsPrefetchAhead) {
+  const auto dataset = std::make_shared<GatedDataset>();
+  dataset->open();
+  const auto loader =
+      make_loader(dataset, {.batch_size = 4, .total_steps = 100, .threads = 2, .prefetch = 3});
+  (void)loader->next();
+  dataset->wait_for_reads(16);  // the batch taken and three more
+  EXPECT_LE(dataset->reads(), 16);
+}
+
+// Fails with something that is no DataError.
+class FailingDataset final : public MemoryDataset {
+ public:
+  FailingDataset() : MemoryDataset(8, 8) {}
+  [[nodiscard]] Image image(std::size_t /*index*/) const override { throw std::bad_alloc(); }
+};
+
+TEST(Loader, HandsWhatAWorkerThrowsToTheTrainer) {
+  for (const int threads : {1, 3}) {
+    const auto loader = make_loader(std::make_shared<FailingDataset>(),
+                                    {.batch_size = 2, .total_steps = 4, .threads = threads});
+    EXPECT_THROW((void)loader->next(), std::bad_alloc);
+    EXPECT_THROW((void)loader->next(), std::bad_alloc);  // again, not a wait for ever
+  }
+}
+
+TEST(Loader, RefusesADataSetSmallerThanABatchAndStepsBeyondTheLast) {
+  const auto dataset = std::make_shared<MemoryDataset>(7, 8);
+  EXPECT_THROW((void)make_loader(dataset, {.batch_size = 8, .total_steps = 1}), UsageError);
+  const auto loader = make_loader(dataset, {.batch_size = 2, .total_steps = 1});
+  (void)loader->next();
+  EXPECT_THROW((void)loader->next(), ContractViolation);
+}
+
+}  // namespace
+}  // namespace viewfold
