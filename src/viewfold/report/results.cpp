@@ -102,7 +102,7 @@ using Matrix = std::vector<std::vector<std::int64_t>>;
 
 // Below 2^40, so that sums stay exact here and in the page.
 bool is_count(const json& value) {
-  return value.is_number_unsigned() && value.get<std::uint64_t>() < (std::uint64_t{1} << 40U);
+  return value.is_number_integer() && value >= 0 && value < (std::int64_t{1} << 40U);
 }
 
 bool is_list(const json& value, std::size_t size, bool (*is_right)(const json&)) {

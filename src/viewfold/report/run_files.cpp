@@ -21,10 +21,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int kSchema = 1;
+constexpr int kMaxDepth = 100;  // writing JSON takes a stack frame per level
 
 json parse_object(const std::string& text, const std::string& place) {
-  // Writing JSON takes a stack frame per level.
-  constexpr int kMaxDepth = 100;
   const auto check_depth = [&place](int depth, json::parse_event_t, const json&) {
     if (depth > kMaxDepth) {
       throw DataError(fmt::format("{}: is nested deeper than {} levels", place, kMaxDepth));

@@ -1,0 +1,83 @@
+// A run directory with every file that the report reads, made by the test.
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "viewfold/image/codec.hpp"
+#include "viewfold/image/image.hpp"
+
+namespace viewfold::testing {
+
+inline void write_text(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+inline void write_picture(const std::filesystem::path& path, int height, int width) {
+  const auto bytes = encode_png(Image(height, width, 3));
+  write_text(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+inline nlohmann::json sample_evaluation(const std::string& name, double accuracy) {
+  return {{"schema", 1},
+          {"evaluation", name},
+          {"dataset", "shapes"},
+          {"split", "test"},
+          {"counts", {{"train", 400}, {"test", 100}}},
+          {"protocol", "on frozen features"},
+          {"numbers", {{"accuracy", accuracy}, {"loss", 0.5}}},
+          {"controls",
+           {{"raw pixels", {{"accuracy", 0.5}}}, {"untrained encoder", {{"accuracy", 0.625}}}}},
+          {"confusion",
+           {{"classes", {"circle", "square", "star"}},
+            {"matrix", {{40, 3, 0}, {1, 29, 5}, {0, 2, 20}}}}}};
+}
+
+/// 40 lines of training, four of evaluation while training, one alarm at step 200.
+inline std::string sample_metrics() {
+  std::string text;
+  for (int step = 10; step <= 400; step += 10) {
+    text += fmt::format(
+        R"({{"event": "train", "step": {}, "epoch": {}, "time": 1.0, "loss": {:.4f}, "lr": 0.03, )"
+        R"("views_per_second": 900.0, "data_wait": 0.02, "std": 0.9, "rank": 20.5, "agreement": 0.7}})"
+        "\n",
+        step, (step - 1) / 100, 5.0 * std::exp(-step / 200.0));
+    if (step % 100 == 0) {
+      text +=
+          fmt::format(R"({{"event": "online", "step": {}, "epoch": {}, "time": 1.0, "knn": {}}})"
+                      "\n",
+                      step, step / 100 - 1, 0.5 + step / 1000.0);
+    }
+    if (step == 200) {
+      text +=
+          R"({"event": "alarm", "step": 200, "epoch": 1, "time": 1.0, "message": "outputs are equal"})"
+          "\n";
+    }
+  }
+  return text;
+}
+
+inline void write_sample_run(const std::filesystem::path& dir) {
+  write_text(
+      dir / "run.json",
+      R"({"schema": 1, "version": "0.1.0", "status": "finished", "created": "2026-01-31T23:59:59Z"})");
+  write_text(dir / "resolved.toml",
+             "seed = 1\n[data]\nsource = \"/somewhere/shapes\"\n[encoder]\nname = \"resnet18\"\n"
+             "[method]\nname = \"simclr\"\ntemperature = 0.2\n[train]\nepochs = 4\n");
+  write_text(dir / "metrics.jsonl", sample_metrics());
+  write_text(dir / "eval" / "knn.json", sample_evaluation("knn", 0.89).dump());
+  write_text(dir / "eval" / "linear.json", sample_evaluation("linear", 0.6).dump());
+  write_text(dir / "card.json",
+             R"({"schema": 1, "architecture": {"name": "resnet18", "width": 16}, "seed": 1})");
+  write_picture(dir / "figures" / "views.png", 20, 30);
+  write_picture(dir / "figures" / "neighbours.png", 40, 30);
+}
+
+}  // namespace viewfold::testing
