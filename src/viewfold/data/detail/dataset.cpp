@@ -32,7 +32,13 @@ std::string nearest_spec(const std::string& spec) {
       candidates.emplace_back(name.substr(0, name.find(':')));
     }
   }
-  const std::string nearest = nearest_name(word, candidates);
+  std::string nearest = nearest_name(word, candidates);
+  for (const std::string& candidate : candidates) {
+    // "cifar:DIR": too far for a typo, but a name cut short is no accident where a folder follows.
+    if (nearest.empty() && !word.empty() && word != spec && candidate.starts_with(word)) {
+      nearest = candidate;
+    }
+  }
   return nearest.empty() ? "" : nearest + spec.substr(word.size());
 }
 

@@ -143,6 +143,9 @@ bool TarWalk::next_header() {
   if (offset_ == file_.size()) {
     return false;  // some writers leave out the closing zeros
   }
+  if (file_.size() < kBlock) {
+    fail("is not a tar archive");
+  }
   if (file_.size() - offset_ < kBlock) {
     fail(fmt::format("is truncated: ends within the tar header at byte {}", offset_));
   }
@@ -160,11 +163,12 @@ bool TarWalk::next_header() {
 
 void TarWalk::pass_data(std::uint64_t size, const std::string& name) {
   const std::uint64_t left = file_.size() - offset_;
-  if (size > left) {
+  const std::uint64_t padding = (kBlock - size % kBlock) % kBlock;
+  if (size > left || padding > left - size) {
     fail(fmt::format("is truncated: {} claims {} bytes at byte {}, and {} are left",
                      printable(name), size, offset_, left));
   }
-  offset_ += std::min(left, (size + kBlock - 1) / kBlock * kBlock);
+  offset_ += size + padding;
 }
 
 void TarWalk::read_pax(std::string_view records) {

@@ -1,0 +1,135 @@
+// Tests of selections and of data sets in memory.
+#include "viewfold/data/subset.hpp"
+
+#include <atomic>
+
+#include "data/sample_sets.hpp"
+
+namespace viewfold {
+namespace {
+
+// Images of three sizes of pixels; every `bad_every`-th cannot be read.
+class FakeDataset : public Dataset {
+ public:
+  explicit FakeDataset(std::size_t size, std::size_t bad_every = 0, int large_from = 1'000'000)
+      : size_(size),
+        bad_every_(bad_every),
+        large_from_(large_from) {}
+
+  [[nodiscard]] std::size_t size() const override { return size_; }
+  [[nodiscard]] Image image(std::size_t index) const override {
+    ++reads;
+    if (bad_every_ > 0 && index % bad_every_ == bad_every_ - 1) {
+      throw DataError(name(index) + ": broken");
+    }
+    const int side = static_cast<int>(index) >= large_from_ ? 100 : 4;
+    return testing::noise(side, side, index % 2 == 0 ? 1 : 3,
+                          index % 3 == 0 ? PixelType::kUint16 : PixelType::kUint8,
+                          static_cast<std::uint32_t>(index));
+  }
+  [[nodiscard]] std::string name(std::size_t index) const override {
+    return "image" + std::to_string(index);
+  }
+  [[nodiscard]] std::optional<std::int64_t> label(std::size_t index) const override {
+    return static_cast<std::int64_t>(index % 2);
+  }
+  [[nodiscard]] const std::vector<std::string>& class_names() const override { return names_; }
+
+  mutable std::atomic<int> reads{0};
+
+ private:
+  std::size_t size_;
+  std::size_t bad_every_;
+  int large_from_;
+  std::vector<std::string> names_{"even", "odd"};
+};
+
+constexpr std::uint64_t kMuch = 1'000'000'000;
+
+TEST(Subset, GivesTheChosenImagesInTheirOrder) {
+  const auto base = std::make_shared<FakeDataset>(10);
+  const auto subset = make_subset(base, {7, 2, 7});
+  ASSERT_EQ(subset->size(), 3U);
+  EXPECT_EQ(subset->name(1), "image2");
+  EXPECT_EQ(subset->image(2), base->image(7));
+  EXPECT_EQ(testing::labels_of(*subset), (std::vector<int>{1, 0, 1}));
+  EXPECT_EQ(subset->class_names(), base->class_names());
+  EXPECT_THROW((void)subset->image(3), ContractViolation);
+  EXPECT_THROW((void)make_subset(base, {10}), ContractViolation);
+}
+
+TEST(Preload, HoldsEveryImageAsItIsStored) {
+  const auto base = std::make_shared<FakeDataset>(20);
+  for (const int threads : {1, 3}) {
+    const Preloaded loaded = preload(base, 0, kMuch, 0.0, threads);
+    EXPECT_TRUE(loaded.in_memory);
+    ASSERT_EQ(loaded.dataset->size(), 20U);
+    for (std::size_t i = 0; i < 20; ++i) {
+      EXPECT_EQ(loaded.dataset->image(i), base->image(i));
+    }
+  }
+}
+
+TEST(Preload, ReadsTheBaseOnlyWhileLoading) {
+  const auto base = std::make_shared<FakeDataset>(20);
+  const Preloaded loaded = preload(base, 0, kMuch, 0.0, 1);
+  const int reads = base->reads;
+  (void)loaded.dataset->image(3);
+  EXPECT_EQ(base->reads, reads);
+}
+
+TEST(Preload, GivesTheAskedBandsInMemoryAndOnDisk) {
+  const auto base = std::make_shared<FakeDataset>(20);
+  for (const std::uint64_t budget : {kMuch, std::uint64_t{10}}) {
+    const Preloaded loaded = preload(base, 3, budget, 0.0, 2);
+    EXPECT_EQ(loaded.in_memory, budget == kMuch);
+    ASSERT_EQ(loaded.dataset->size(), 20U);
+    EXPECT_EQ(loaded.dataset->image(2), convert_bands(base->image(2), 3));
+    EXPECT_EQ(loaded.dataset->name(2), "image2");
+    EXPECT_EQ(loaded.dataset->label(3), 1);
+  }
+}
+
+TEST(Preload, LeavesOutBadImagesAndSaysWhich) {
+  const auto base = std::make_shared<FakeDataset>(10, 4);
+  const Preloaded loaded = preload(base, 0, kMuch, 0.2, 2);
+  ASSERT_EQ(loaded.bad.size(), 2U);
+  EXPECT_EQ(loaded.bad[1].index, 7U);
+  EXPECT_EQ(loaded.bad[1].reason, "image7: broken");
+  ASSERT_EQ(loaded.dataset->size(), 8U);
+  EXPECT_EQ(loaded.dataset->name(3), "image4");
+  EXPECT_EQ(loaded.dataset->image(3), base->image(4));
+  EXPECT_EQ(loaded.dataset->label(6), 0);
+}
+
+TEST(Preload, RefusesTooManyBadImagesNamingTheFirst) {
+  const auto base = std::make_shared<FakeDataset>(20, 4);
+  const std::string message =
+      testing::data_error_of([&] { (void)preload(base, 0, kMuch, 0.2, 2); });
+  EXPECT_TRUE(message.starts_with("5 of 20 images cannot be read")) << message;
+  EXPECT_NE(message.find("image3: broken; image7: broken; image11: broken; ..."), std::string::npos)
+      << message;
+}
+
+TEST(Preload, RefusesADataSetWithoutAGoodImageWhateverIsAccepted) {
+  const auto base = std::make_shared<FakeDataset>(3, 1);
+  EXPECT_THROW((void)preload(base, 0, kMuch, 1.0, 2), DataError);
+}
+
+TEST(Preload, CountsImagesThatCannotHaveTheAskedBandsAsBad) {
+  const auto base = std::make_shared<FakeDataset>(4);
+  const Preloaded loaded = preload(base, 2, kMuch, 0.5, 1);
+  ASSERT_EQ(loaded.bad.size(), 2U);
+  EXPECT_TRUE(loaded.bad[0].reason.starts_with("image1: ")) << loaded.bad[0].reason;
+}
+
+TEST(Preload, StaysOnDiskWhenItIsLargerThanItsFirstImagesSuggest) {
+  const auto base = std::make_shared<FakeDataset>(100, 0, 50);
+  const Preloaded loaded = preload(base, 0, 50'000, 0.0, 2);
+  EXPECT_FALSE(loaded.in_memory);
+  EXPECT_EQ(loaded.dataset->size(), 100U);
+  EXPECT_LT(base->reads, 80);
+}
+
+}  // namespace
+}  // namespace viewfold
