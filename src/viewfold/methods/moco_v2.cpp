@@ -1,5 +1,6 @@
 // MoCo v2 (Chen et al., arXiv:2003.04297): keys from a slowly moving encoder, negatives from a
 // queue.
+#include <algorithm>
 #include <cmath>
 
 #include "viewfold/methods/method.hpp"
@@ -47,13 +48,23 @@ struct MocoV2Config final : Config {
     v.field("output_dim", output_dim, {.doc = "width of queries and keys", .min = 1, .max = 65536});
     v.field(
         "norm_splits", norm_splits,
-        {.doc =
-             "batch norm of the keys sees shuffled sub-batches, this many (the demo's stand-in for "
-             "shuffling over devices); 1 switches it off",
+        {.doc = "batch norm of the keys sees shuffled sub-batches, at most this many (the demo's "
+                "stand-in for shuffling over devices); 1 switches it off",
          .min = 1,
          .max = 1024});
   }
 };
+
+// The largest number of parts up to `most` that share n samples evenly, two or more in each: one
+// sample has no batch statistics.
+std::int64_t equal_parts(std::int64_t n, std::int64_t most) {
+  for (std::int64_t parts = std::min(most, n / 2); parts > 1; --parts) {
+    if (n % parts == 0) {
+      return parts;
+    }
+  }
+  return 1;
+}
 
 class MocoV2 final : public Method {
  public:
@@ -78,6 +89,7 @@ class MocoV2 final : public Method {
   }
 
   StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
+    check_queue_size(config_.queue_size, batch.size() * (config_.symmetric ? 2 : 1));
     ema_update(*key_encoder_, *encoder_, config_.momentum);
     ema_update(*key_head_, *head_, config_.momentum);
     const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
@@ -116,7 +128,7 @@ class MocoV2 final : public Method {
     const auto n = view.size(0);
     // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
     // Sec. 3.3).
-    const auto splits = n % config_.norm_splits == 0 ? config_.norm_splits : 1;
+    const auto splits = equal_parts(n, config_.norm_splits);
     const auto order = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
     std::vector<at::Tensor> parts;
     for (const auto& part : view.index_select(0, order).chunk(splits)) {

@@ -2,6 +2,7 @@
 #include "viewfold/train/checkpoint.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -37,11 +38,43 @@ void append_with_prefix(std::vector<NamedTensor>& out,
   }
 }
 
-void check_finite(const std::vector<NamedTensor>& tensors) {
+void check_finite(const std::vector<NamedTensor>& tensors, std::int64_t step) {
   for (const auto& item : tensors) {
     if (item.tensor.is_floating_point() && !item.tensor.isfinite().all().item<bool>()) {
-      throw DivergedError(fmt::format("{} is not finite", item.name));
+      throw DivergedError(
+          fmt::format("{} is not finite after step {}; {}", item.name, step, kDivergenceRemedy));
     }
+  }
+}
+
+std::int64_t parse_step(const std::string& text, const std::filesystem::path& path) {
+  std::int64_t step = 0;
+  const auto* end = text.data() + text.size();
+  const auto [rest, failure] = std::from_chars(text.data(), end, step);
+  if (failure != std::errc() || rest != end || step < 0) {
+    throw DataError(fmt::format("{}: '{}' is no number of steps", path.string(), text));
+  }
+  return step;
+}
+
+// Newer files were passed over as unreadable, or they would have been gone on from.
+void remove_all_but(const std::filesystem::path& current, std::size_t kept) {
+  std::size_t older = 0;
+  for (const auto& path : list_checkpoints(current.parent_path())) {
+    const bool is_older = path < current && ++older < kept;
+    if (path != current && !is_older) {
+      std::error_code ignored;
+      std::filesystem::remove(path, ignored);
+    }
+  }
+}
+
+// Names the file in what the optimiser has to say.
+void load_optimizer(Optimizer& optimizer, const SafetensorsFile& file) {
+  try {
+    optimizer.load_state(with_prefix(file.tensors, kOptimizerPrefix));
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", file.origin, error.what()));
   }
 }
 
@@ -51,9 +84,10 @@ std::int64_t restore(const std::filesystem::path& path, Task& task, Optimizer& o
   if (step == file.metadata.end()) {
     throw DataError(fmt::format("{}: is no checkpoint (its metadata has no step)", path.string()));
   }
+  const auto done = parse_step(step->second, path);
   load_module_state(task.module(), {with_prefix(file.tensors, kModulePrefix), {}, path.string()});
-  optimizer.load_state(with_prefix(file.tensors, kOptimizerPrefix));
-  return std::stoll(step->second);
+  load_optimizer(optimizer, file);
+  return done;
 }
 
 }  // namespace
@@ -78,16 +112,13 @@ void save_checkpoint(const std::filesystem::path& folder,
   std::vector<NamedTensor> tensors;
   append_with_prefix(tensors, module_state(task.module()), kModulePrefix);
   append_with_prefix(tensors, optimizer.state(), kOptimizerPrefix);
-  check_finite(tensors);
-  std::filesystem::create_directories(folder);
+  check_finite(tensors, step);
+  create_folder(folder);
   const auto bytes = write_safetensors(tensors, {{"step", std::to_string(step)}});
   // Zero-padded so that names sort as numbers do.
-  write_file_atomically(folder / fmt::format("step-{:012d}.safetensors", step), bytes);
-  const auto files = list_checkpoints(folder);
-  for (std::size_t i = kKept; i < files.size(); ++i) {
-    std::error_code ignored;
-    std::filesystem::remove(files[i], ignored);
-  }
+  const auto path = folder / fmt::format("step-{:012d}.safetensors", step);
+  write_file_atomically(path, bytes);
+  remove_all_but(path, kKept);
 }
 
 std::optional<LoadedCheckpoint> load_latest_checkpoint(const std::filesystem::path& folder,

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "viewfold/nn/safetensors.hpp"
@@ -14,10 +15,15 @@
 
 namespace viewfold {
 
+/// What to do about numbers that are not finite.
+inline constexpr std::string_view kDivergenceRemedy =
+    "the last checkpoint is kept (lower train.base_lr, lengthen train.warmup_epochs, or set "
+    "train.precision = \"fp32\")";
+
 /// Writes `folder`/step-<step>.safetensors (tensors "module.*" and "optimizer.*", the step in its
-/// metadata), then removes all but the newest two. Throws DataError when the disk is full or
-/// read-only; older checkpoints stay. Refuses with DivergedError to write a parameter that is not
-/// finite.
+/// metadata), then removes all others but the one before it. Throws DataError when the disk is full
+/// or read-only; older checkpoints stay. Refuses with DivergedError to write a parameter that is
+/// not finite.
 void save_checkpoint(const std::filesystem::path& folder,
                      std::int64_t step,
                      Task& task,
@@ -29,7 +35,8 @@ struct LoadedCheckpoint {
   std::vector<std::string> unreadable;  // newer files that had to be passed over, with reasons
 };
 
-/// Restores the newest checkpoint that can be read; nothing when the folder holds none.
+/// Restores the newest checkpoint that can be read; nothing when the folder holds none. Throws
+/// DataError when it holds some and none can be read into this task.
 [[nodiscard]] std::optional<LoadedCheckpoint> load_latest_checkpoint(
     const std::filesystem::path& folder, Task& task, Optimizer& optimizer);
 

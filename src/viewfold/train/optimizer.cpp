@@ -127,6 +127,9 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   auto steps = torch::tensor(steps_, torch::kInt64);
   take("steps", steps);
   steps_ = steps.item<std::int64_t>();
+  if (by_name.size() != this->state().size()) {
+    throw DataError("the optimiser state is of other parameters or of another optimiser");
+  }
 }
 
 }  // namespace viewfold

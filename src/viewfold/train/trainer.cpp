@@ -66,6 +66,7 @@ class Loop {
 void Loop::restore() {
   const auto loaded = load_latest_checkpoint(parts_.checkpoints, parts_.task, optimizer_);
   if (!loaded) {
+    parts_.metrics.truncate_after(0);  // of a run that ended before its first checkpoint
     return;
   }
   for (const auto& reason : loaded->unreadable) {
@@ -186,10 +187,8 @@ TrainResult Loop::run() {
     views_ += batch.size() * batch.views;
     ++step_;
     if (!std::isfinite(loss)) {
-      throw DivergedError(fmt::format(
-          "the loss is {} at step {}; the last checkpoint is kept (lower train.base_lr, "
-          "lengthen train.warmup_epochs, or set train.precision = \"fp32\")",
-          loss, step_));
+      throw DivergedError(
+          fmt::format("the loss is {} at step {}; {}", loss, step_, kDivergenceRemedy));
     }
     report_step(output, loss);
     if (step_ % parts_.steps_per_epoch == 0) {
