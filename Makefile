@@ -1,5 +1,5 @@
 # Two commands do everything on a bare Debian 12: `make quickstart` and `make test`.
-.PHONY: packages build test test-debug format-check
+.PHONY: packages build test test-debug format-check layers lint
 
 packages:
 	@tools/install_packages.sh
@@ -8,7 +8,7 @@ build: packages
 	@cmake --preset release
 	@cmake --build --preset release
 
-test: build format-check test-debug
+test: build format-check layers test-debug
 	@ctest --preset release
 
 # The LibTorch-free half under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -19,3 +19,10 @@ test-debug: packages
 
 format-check: packages
 	@tools/check_format.sh
+
+layers:
+	@tools/check_layers.sh
+
+# clang-tidy; FILES="a.cpp b.cpp" for just these.
+lint: packages
+	@tools/lint.sh $(FILES)

@@ -2,6 +2,7 @@
 #include "viewfold/core/progress.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <sys/ioctl.h>
 #include <vector>
 
@@ -35,7 +36,7 @@ std::string duration_text(double seconds) {
   if (!(seconds <= kLongest)) {
     return "?";
   }
-  const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds) + 0.5);
+  const auto whole = std::llround(std::max(0.0, seconds));
   if (whole < 60) {
     return fmt::format("{}s", whole);
   }

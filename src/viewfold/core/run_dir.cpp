@@ -113,7 +113,7 @@ void RunDir::check_free(const fs::path& path) {
 }
 
 RunDir RunDir::create(const fs::path& path, bool overwrite) {
-  const RunDir run(path);
+  RunDir run(path);
   if (!overwrite) {
     check_free(path);
   } else if (holds_run(path)) {
@@ -132,7 +132,7 @@ RunDir RunDir::create(const fs::path& path, bool overwrite) {
 }
 
 RunDir RunDir::open(const fs::path& path) {
-  const RunDir run(path);
+  RunDir run(path);
   std::error_code ignored;  // what cannot be seen is not there
   if (!fs::is_directory(path, ignored)) {
     throw DataError(fmt::format("{}: {}", path.string(),
@@ -195,7 +195,7 @@ void RunDir::remove_old_run() const {
   const RunLock held = lock();
   // Not the marker, which create() replaces: a removal that was cut short still leaves a run.
   for (const auto& part : {checkpoints(), figures(), tensorboard(), path_ / "eval", config(),
-                           data(), metrics(), encoder(), card(), report()}) {
+                           data(), metrics(), encoder(), card(), report(), path_ / "export"}) {
     std::error_code failure;
     fs::remove_all(part, failure);
     if (failure) {

@@ -35,6 +35,7 @@ template <class T>
     return inside;
   } else {
     // Through int: SSE2 converts four floats to ints at once, but has no unsigned conversion.
+    // NOLINTNEXTLINE(bugprone-incorrect-roundings): never negative, and lround does not vectorise
     return static_cast<T>(static_cast<int>(inside + 0.5F));
   }
 }

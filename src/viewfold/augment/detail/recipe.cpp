@@ -187,6 +187,7 @@ const Recipe& find_recipe(std::string_view name) {
     return *found;
   }
   std::vector<std::string> names;
+  names.reserve(kRecipes.size());
   for (const auto& recipe : kRecipes) {
     names.emplace_back(recipe.summary.name);
   }
