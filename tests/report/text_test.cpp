@@ -68,6 +68,14 @@ TEST(Text, JsonOfInvalidTextIsStillJson) {
             json("a" + kMark + "b"));
 }
 
+TEST(Text, NamesPathsByTheirLastPart) {
+  EXPECT_EQ(last_part("cifar10"), "cifar10");
+  EXPECT_EQ(last_part("/some/where/pictures/"), "pictures");
+  EXPECT_EQ(last_part("a/b.zip//"), "b.zip");
+  EXPECT_EQ(last_part("/"), "/");
+  EXPECT_EQ(last_part(""), "");
+}
+
 TEST(Text, EncodesBase64AsInRfc4648) {
   const auto encode = [](std::string_view text) {
     return base64(std::as_bytes(std::span(text.data(), text.size())));

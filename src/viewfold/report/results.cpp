@@ -42,7 +42,7 @@ std::string title_of(const json& evaluation) {
 std::string subject_of(const json& evaluation) {
   std::vector<std::string> parts;
   if (const auto dataset = text_at(evaluation, "dataset")) {
-    parts.push_back(*dataset);
+    parts.push_back(last_part(*dataset));
   }
   const std::string split = text_at(evaluation, "split").value_or("");
   if (!split.empty()) {

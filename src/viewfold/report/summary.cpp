@@ -42,7 +42,7 @@ std::string what_ran(const RunFiles& files) {
     what += " with " + encoder;
   }
   if (!data.empty()) {
-    what += " on " + folder_name(data);
+    what += " on " + last_part(data);
   }
   return what;
 }

@@ -114,6 +114,16 @@ std::string script_json(const nlohmann::json& value) {
   return out;
 }
 
+std::string last_part(const std::string& path) {
+  const std::size_t end = path.find_last_not_of('/');
+  if (end == std::string::npos) {
+    return path;
+  }
+  const std::size_t slash = path.find_last_of('/', end);
+  const std::size_t begin = slash == std::string::npos ? 0 : slash + 1;
+  return path.substr(begin, end + 1 - begin);
+}
+
 std::string base64(std::span<const std::byte> bytes) {
   constexpr std::string_view kAlphabet =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -21,6 +21,9 @@ namespace viewfold::report {
 /// `value` as JSON that can stand within <script>: no '<', '>' or '&' survives unescaped.
 [[nodiscard]] std::string script_json(const nlohmann::json& value);
 
+/// The last part of a path, "b" of "/a/b/"; a name without folders is left as it is.
+[[nodiscard]] std::string last_part(const std::string& path);
+
 /// RFC 4648, with padding.
 [[nodiscard]] std::string base64(std::span<const std::byte> bytes);
 

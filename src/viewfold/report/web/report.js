@@ -13,7 +13,7 @@
   }
 
   const grouped = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 2 });
-  const compact = new Intl.NumberFormat("en-GB", { notation: "compact" });
+  const compact = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 2 });
   const percent = (share, digits) => (100 * share).toFixed(digits) + "%";
 
   function worded(value, format) {
@@ -33,7 +33,10 @@
       return Number((100 * value).toPrecision(4)) + "%";
     }
     const size = Math.abs(value);
-    return size > 0 && size < 1e-3 ? Number(value.toPrecision(3)).toExponential() : compact.format(value);
+    if (size > 0 && size < 1e-3) {
+      return Number(value.toPrecision(3)).toExponential();
+    }
+    return size >= 1000 ? compact.format(value) : String(Number(value.toPrecision(6)));
   }
 
   // Names come from the run's files, so they become text and never HTML.
@@ -123,7 +126,8 @@
       nameTextStyle: { color: c.soft, fontSize: 12 }, axisTick: { show: false }, splitLine: { show: false },
     };
     const label = {
-      ...axis.axisLabel, interval: confusion.classes.length <= 30 ? 0 : "auto",
+      // Names that would overlap are left to the tooltips. About two thirds of the width are cells.
+      ...axis.axisLabel, interval: 0, show: (0.66 * width) / confusion.classes.length >= 13,
       width: Math.min(110, width / 4), overflow: "truncate",
     };
     return {
