@@ -68,6 +68,20 @@ std::string to_toml(const IntList& value) {
 
 // ---- text from the command line ----
 
+// A value for a message, as TOML; of a long one the beginning.
+std::string shown(const RawValue& raw) {
+  constexpr std::size_t kMost = 100;
+  std::string text = std::visit([](const auto& v) { return to_toml(v); }, raw.value);
+  if (text.size() > kMost) {
+    std::size_t end = kMost;
+    while ((static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) {  // inside a code point
+      --end;
+    }
+    text = text.substr(0, end) + " ...";
+  }
+  return text;
+}
+
 std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) {
@@ -278,13 +292,12 @@ class Reader : public KeyedVisitor<Reader> {
       value = *read;
       return;
     }
-    const auto got = std::visit([](const auto& v) { return to_toml(v); }, raw.value);
     std::string suggestion;
     if (const auto* text = std::get_if<std::string>(&raw.value)) {
       suggestion = hint(*text, spec.choices);
     }
     problems_.push_back(fmt::format("{}: {}: expected {}, got {}{}", raw.origin, key,
-                                    expectation<T>(spec), got, suggestion));
+                                    expectation<T>(spec), shown(raw), suggestion));
   }
 
   // Throws when a value could not be read or belongs to no field; everything in one message, so
@@ -533,8 +546,7 @@ std::string ConfigSource::string_or(const std::string& key, const std::string& f
   if (const auto* text = std::get_if<std::string>(&raw.value)) {
     return *text;
   }
-  throw UsageError(fmt::format("{}: {}: expected a text, got {}", raw.origin, key,
-                               std::visit([](const auto& v) { return to_toml(v); }, raw.value)));
+  throw UsageError(fmt::format("{}: {}: expected a text, got {}", raw.origin, key, shown(raw)));
 }
 
 void read_config(Config& config, const ConfigSource& source) {

@@ -144,7 +144,7 @@ ImageHeader read_png_header(Bytes encoded) {
 
 Image decode_png(Bytes encoded, const ImageHeader& header) {
   // Deflate shrinks at most 1032-fold (zlib's technical notes) and a pixel takes at least one bit.
-  constexpr std::int64_t kMaxPixelsPerByte = 1032 * 8;
+  constexpr std::int64_t kMaxPixelsPerByte = std::int64_t{1032} * 8;
   if (header.height * header.width / kMaxPixelsPerByte >
       static_cast<std::int64_t>(encoded.size())) {
     throw DataError(fmt::format("claims {} x {} pixels, too many for {} bytes", header.height,

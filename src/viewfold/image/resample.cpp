@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -80,8 +81,10 @@ Axis make_axis(const Span& span, Interpolation interpolation) {
   std::size_t last = 0;
   for (int i = 0; i < span.target; ++i) {
     const double center = span.begin + (i + 0.5) * scale;
+    // NOLINTBEGIN(bugprone-incorrect-roundings): as Pillow; what is negative becomes 0
     const int first = std::max(0, static_cast<int>(center - support + 0.5));
     const int end = std::min(span.source, static_cast<int>(center + support + 0.5));
+    // NOLINTEND(bugprone-incorrect-roundings)
     const std::size_t start = axis.weights.size();
     double sum = 0.0;
     for (int j = first; j < end; ++j) {
@@ -103,6 +106,16 @@ Axis make_axis(const Span& span, Interpolation interpolation) {
   return axis;
 }
 
+// A pixel of any number of bands, filtered.
+void filter_pixel(std::span<const float> weights, const float* from, std::span<float> to) {
+  std::fill(to.begin(), to.end(), 0.0F);
+  for (const float weight : weights) {
+    for (float& sum : to) {
+      sum += weight * *from++;
+    }
+  }
+}
+
 // One row of pixels, filtered along the columns. `to` has room for one value more than the row.
 void filter_columns(const Axis& axis, std::size_t bands, const float* from, float* to) {
   for (const auto& taps : axis.taps) {
@@ -121,12 +134,7 @@ void filter_columns(const Axis& axis, std::size_t bands, const float* from, floa
       }
       store(sum, to);
     } else {
-      std::fill_n(to, bands, 0.0F);
-      for (std::size_t k = 0; k < taps.count; ++k) {
-        for (std::size_t band = 0; band < bands; ++band) {
-          to[band] += weight[k] * pixel[k * bands + band];
-        }
-      }
+      filter_pixel({weight, taps.count}, pixel, {to, bands});
     }
     to += bands;
   }

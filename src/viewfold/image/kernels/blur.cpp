@@ -75,9 +75,9 @@ void blur(Image& image, std::span<const float> taps) {
   T* to = image.values<T>().data();
   for (int y = 0; y < image.height(); ++y) {
     std::fill(sums.begin(), sums.end(), 0.0F);
-    for (int k = -radius; k <= radius; ++k) {
-      add_scaled(taps[static_cast<std::size_t>(k + radius)],
-                 &columns[reflect(y + k, image.height()) * stride], sums);
+    for (std::size_t k = 0; k < taps.size(); ++k) {
+      const int row = y + static_cast<int>(k) - radius;
+      add_scaled(taps[k], &columns[reflect(row, image.height()) * stride], sums);
     }
     to = std::transform(sums.begin(), sums.end(), to, to_pixel<T>);
   }
