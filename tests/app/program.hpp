@@ -27,9 +27,9 @@ inline std::string program() {
 }
 
 inline std::string quoted(const std::vector<std::string>& words) {
-  std::string line = "'" + program() + "'";
+  std::string line = fmt::format("'{}'", program());
   for (const auto& word : words) {
-    line += " '" + word + "'";
+    line += fmt::format(" '{}'", word);
   }
   return line;
 }

@@ -90,11 +90,13 @@ std::string settings_help(const std::string& verb, Arguments& arguments) {
   for (const auto& field : describe_config(config)) {
     text += setting_line(field, verb == "resume");
   }
-  text += "\nshort names:\n";
+  std::string names;
   for (const auto& name : short_names()) {
-    text += fmt::format("  --{:<10} --{}\n", name.name, name.key);
+    if (text.find(fmt::format("\n  --{}\n", name.key)) != std::string::npos) {
+      names += fmt::format("  --{:<10} --{}\n", name.name, name.key);
+    }
   }
-  return text;
+  return names.empty() ? text : text + "\nshort names:\n" + names;
 }
 
 }  // namespace

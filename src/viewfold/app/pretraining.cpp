@@ -226,6 +226,7 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log) {
   config = read_run_config(source, default_view_size(images.typical_size));
   fit_defaults(config, images, source);
   resolve(config, images);
+  (void)batches_per_epoch(images.train->size(), config.train.batch_size);
   return {.config = std::move(config), .images = std::move(images)};
 }
 
@@ -270,6 +271,7 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
   experiment.images =
       open_run_images(experiment.config.data, static_cast<std::uint64_t>(experiment.config.seed),
                       thread_count(experiment.config.train.threads), log);
+  resolve(experiment.config, experiment.images);
   const auto text = read_text_file(data_file(run));
   const auto data = nlohmann::json::parse(text, nullptr, false);
   if (!data.is_object() || !data.value("fingerprint", nlohmann::json()).is_string()) {

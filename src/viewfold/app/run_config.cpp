@@ -6,7 +6,10 @@
 namespace viewfold {
 
 void DataConfig::visit(FieldVisitor& v) {
-  v.field("source", source, {.doc = "folder, archive, list of paths, or name of a data set"});
+  // The fingerprint of the images, not their place, is what a resumed run must find again.
+  v.field("source", source,
+          {.doc = "folder, archive, list of paths, or name of a data set",
+           .resume = Resume::kMayChange});
   v.field("split", split, {.doc = "which part of it to learn from: train, test or unlabeled"});
   v.field("limit", limit,
           {.doc = "learn from this many images only, chosen by the seed; 0 takes all", .min = 0});
@@ -109,6 +112,7 @@ RunConfig read_run_config(const ConfigSource& source, std::int64_t fallback_size
   const std::string resolved_recipe = config.recipe_name;
   read_config(config, source);
   config.recipe_name = resolved_recipe;
+  (void)find_encoder(config.encoder.name);
   return config;
 }
 

@@ -40,7 +40,6 @@ class Walk {
     bool is_link = false;
     bool is_folder = false;
     bool is_file = false;
-    friend auto operator<=>(const Child&, const Child&) = default;
   };
 
   [[nodiscard]] std::vector<Child> children(const std::string& folder) const;
@@ -73,7 +72,8 @@ std::vector<Walk::Child> Walk::children(const std::string& folder) const {
     throw DataError(
         fmt::format("{}: cannot be listed ({})", printable(path.string()), error.message()));
   }
-  std::sort(children.begin(), children.end());
+  std::sort(children.begin(), children.end(),
+            [](const Child& a, const Child& b) { return a.name < b.name; });
   return children;
 }
 

@@ -29,8 +29,9 @@ struct Preloaded {
 
 /// Decodes every image of `base` on `threads` threads, each with `bands` bands (0: as stored),
 /// keeps them if they fit in `budget_bytes` (estimated from the first images, then counted), and
-/// leaves out what cannot be read. A larger data set stays where it is: its images get their bands,
-/// and its bad images appear, when read. Throws DataError when more than max_bad_fraction of the
+/// leaves out what cannot be read. A larger data set stays where it is: its images get their bands
+/// when read, and its bad images are found by reading all once when max_bad_fraction > 0, else they
+/// appear when read. Throws DataError when more than max_bad_fraction of the
 /// images are bad, naming the first few and the count, or when none is good.
 [[nodiscard]] Preloaded preload(std::shared_ptr<const Dataset> base,
                                 int bands,

@@ -53,6 +53,7 @@ struct SideRange {
 struct PixelKind {
   int bands = 0;
   std::string type;  // "uint8", "uint16", "float32"
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 sees a null pointer in any default order
   friend auto operator<=>(const PixelKind&, const PixelKind&) = default;
 };
 

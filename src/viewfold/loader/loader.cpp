@@ -16,7 +16,13 @@
 namespace viewfold {
 
 std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size) {
-  return static_cast<std::int64_t>(dataset_size) / batch_size;
+  const auto batches = static_cast<std::int64_t>(dataset_size) / batch_size;
+  if (batches < 1) {
+    throw UsageError(
+        fmt::format("{} images do not fill one batch of {} (use --train.batch_size {})",
+                    dataset_size, batch_size, std::max<std::size_t>(2, dataset_size / 2)));
+  }
+  return batches;
 }
 
 struct Loader::State {
@@ -167,11 +173,7 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset,
                Normalization normalization,
                const LoaderOptions& options)
     : state_(std::make_unique<State>()) {
-  if (batches_per_epoch(dataset->size(), options.batch_size) < 1) {
-    throw UsageError(fmt::format(
-        "{} images do not fill one batch of {} (use --train.batch_size {})", dataset->size(),
-        options.batch_size, std::max<std::size_t>(2, dataset->size() / 2)));
-  }
+  (void)batches_per_epoch(dataset->size(), options.batch_size);
   state_->dataset = std::move(dataset);
   state_->plan = std::move(plan);
   state_->normalization = std::move(normalization);

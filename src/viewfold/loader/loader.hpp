@@ -26,7 +26,7 @@ struct LoaderOptions {
 };
 
 /// Batches per epoch; the last, incomplete batch of an epoch is dropped, as MoCo's queue and batch
-/// statistics need equal batches.
+/// statistics need equal batches. Throws UsageError when there is not even one.
 [[nodiscard]] std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size);
 
 /// Makes the batches of a run. What a batch holds depends on seed and step only, never on threads.

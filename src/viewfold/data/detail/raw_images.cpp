@@ -26,8 +26,10 @@ class RawImages : public LabelledDataset {
       : LabelledDataset(std::move(labels)),
         parts_(std::move(parts)),
         layout_(layout) {
+    std::size_t end = 0;
     for (const RawPart& part : parts_) {
-      ends_.push_back(size() + part.count);
+      end += part.count;
+      ends_.push_back(end);
     }
   }
 

@@ -147,6 +147,25 @@ Loading load_all(const Dataset& dataset, int bands, std::uint64_t budget_bytes, 
   return loading;
 }
 
+// Images that cannot be read, found by reading all of them and keeping none.
+std::vector<BadImage> find_bad(const Dataset& dataset, int bands, int threads) {
+  std::vector<std::string> reasons(dataset.size());
+  parallel_for(dataset.size(), threads, [&](std::size_t i) {
+    try {
+      (void)load(dataset, i, bands);
+    } catch (const DataError& error) {
+      reasons[i] = error.what();
+    }
+  });
+  std::vector<BadImage> bad;
+  for (std::size_t i = 0; i < reasons.size(); ++i) {
+    if (!reasons[i].empty()) {
+      bad.push_back({.index = i, .reason = std::move(reasons[i])});
+    }
+  }
+  return bad;
+}
+
 void check_bad(const std::vector<BadImage>& bad, std::size_t count, double max_bad_fraction) {
   const double share = static_cast<double>(bad.size()) / static_cast<double>(count);
   if (bad.empty() || (share <= max_bad_fraction && bad.size() < count)) {
@@ -161,6 +180,32 @@ void check_bad(const std::vector<BadImage>& bad, std::size_t count, double max_b
       "{} of {} images cannot be read, more than the {:.3g} % that are "
       "accepted: {}{}",
       bad.size(), count, 100.0 * max_bad_fraction, shown, bad.size() > kShown ? "; ..." : ""));
+}
+
+// A data set that stays where it is. Its bad images are only looked for when some are accepted:
+// reading all images takes as long as an epoch.
+Preloaded keep_on_disk(std::shared_ptr<const Dataset> base,
+                       int bands,
+                       double max_bad_fraction,
+                       int threads) {
+  Preloaded kept;
+  if (max_bad_fraction > 0.0) {
+    kept.bad = find_bad(*base, bands, threads);
+    check_bad(kept.bad, base->size(), max_bad_fraction);
+  }
+  if (!kept.bad.empty()) {
+    std::vector<std::uint32_t> good;
+    for (std::size_t i = 0, b = 0; i < base->size(); ++i) {
+      if (b < kept.bad.size() && kept.bad[b].index == i) {
+        ++b;
+      } else {
+        good.push_back(static_cast<std::uint32_t>(i));
+      }
+    }
+    base = make_subset(std::move(base), std::move(good));
+  }
+  kept.dataset = std::make_shared<OnDisk>(std::move(base), bands);
+  return kept;
 }
 
 }  // namespace
@@ -181,15 +226,12 @@ Preloaded preload(std::shared_ptr<const Dataset> base,
                   int threads) {
   check(bands >= 0, fmt::format("{} bands", bands));
   check(base->size() <= std::numeric_limits<std::uint32_t>::max(), "too many images");
-  const auto left_on_disk = [&]() -> Preloaded {
-    return {.dataset = std::make_shared<OnDisk>(base, bands), .bad = {}, .in_memory = false};
-  };
   if (estimate_bytes(*base, bands) > budget_bytes) {
-    return left_on_disk();
+    return keep_on_disk(std::move(base), bands, max_bad_fraction, threads);
   }
   Loading loading = load_all(*base, bands, budget_bytes, threads);
   if (!loading.fits) {
-    return left_on_disk();
+    return keep_on_disk(std::move(base), bands, max_bad_fraction, threads);
   }
   Preloaded loaded{.dataset = nullptr, .bad = {}, .in_memory = true};
   std::vector<std::uint32_t> indices;

@@ -51,7 +51,8 @@ template <class T>
 BandSums sums_of(const Image& image) {
   const auto bands = static_cast<std::size_t>(image.bands());
   const auto values = image.values<T>();
-  BandSums sums{.pixels = static_cast<double>(values.size() / bands),
+  const std::size_t pixels = values.size() / bands;
+  BandSums sums{.pixels = static_cast<double>(pixels),
                 .sum = std::vector<double>(bands),
                 .square_sum = std::vector<double>(bands)};
   for (std::size_t i = 0; i < values.size(); i += bands) {
@@ -204,6 +205,7 @@ std::vector<std::vector<std::string>> find_duplicates(const Dataset& dataset,
 
 std::vector<std::pair<std::string, std::size_t>> count_classes(const Dataset& dataset) {
   std::vector<std::pair<std::string, std::size_t>> counts;
+  counts.reserve(dataset.class_names().size());
   for (const std::string& name : dataset.class_names()) {
     counts.emplace_back(name, 0);
   }
