@@ -66,7 +66,7 @@ std::vector<ValidSet> valid_sets() {
       {"cifar100", "cifar100:@", write_cifar100},
       {"stl10", "@",
        [](const fs::path& folder) { testing::write_stl10(folder, {testing::noise(96, 96, 3)}); }},
-      {"tar_gnu", "@/set.tar", tar("gnutar")},
+      {"tar_gnu", "@/set.tar", tar("gnu")},
       {"tar_pax", "@/set.tar", tar("pax")},
       {"shards", "@", tar("ustar")},
       {"list", "@/list.txt", [](const fs::path& folder) {
@@ -126,7 +126,7 @@ ByteVector broken(const ByteVector& whole, std::uint32_t way, Rng& rng) {
       return bytes;
     default:  // another kind of file
       return below(2) == 0 ? encode_png(testing::sample(7))
-                           : testing::make_tar({{"x.png", encode_png(testing::sample(7))}});
+                           : testing::gzip(testing::idx_images({testing::sample(7, 1)}));
   }
 }
 

@@ -1,8 +1,7 @@
 // Small data sets in every format, made here so that no binary file has to be kept.
 #pragma once
 
-#include <archive.h>
-#include <archive_entry.h>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -12,6 +11,7 @@
 #include <zlib.h>
 
 #include "image/sample_files.hpp"
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "viewfold/core/error.hpp"
@@ -90,32 +90,38 @@ struct TarFile {
   std::string hard_link = {};  // name of the earlier file with these bytes
 };
 
-/// An archive as libarchive writes it: "ustar", "gnutar", "pax" or "v7tar".
+/// An archive as the program tar writes it: "v7", "ustar", "gnu" or "pax". A name that is there
+/// twice is appended once more.
 inline ByteVector make_tar(const std::vector<TarFile>& files, const char* format = "ustar") {
-  ByteVector out(std::size_t{1} << 20U);
-  std::size_t used = 0;
-  archive* const writer = archive_write_new();
-  archive_write_set_format_by_name(writer, format);
-  archive_write_set_bytes_in_last_block(writer, 1);
-  EXPECT_EQ(archive_write_open_memory(writer, out.data(), out.size(), &used), ARCHIVE_OK);
+  const TemporaryFolder work;
+  const auto content = work / "content";
+  std::string names;
+  char mode = 'c';
+  const auto flush = [&] {
+    write_bytes(work / "names", bytes_of(names));
+    const std::string command = fmt::format(
+        "tar -C '{0}/content' --format={1} -b1 --no-recursion -{2}f '{0}/out.tar' -T '{0}/names'",
+        work.path().string(), format, mode);
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+    names.clear();
+    mode = 'r';
+  };
   for (const TarFile& file : files) {
-    archive_entry* const entry = archive_entry_new();
-    archive_entry_set_pathname(entry, file.name.c_str());
-    archive_entry_set_filetype(entry, file.name.ends_with('/') ? AE_IFDIR : AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    if (file.hard_link.empty()) {
-      archive_entry_set_size(entry, static_cast<la_int64_t>(file.bytes.size()));
-    } else {
-      archive_entry_set_hardlink(entry, file.hard_link.c_str());
+    const auto path = content / file.name;
+    if (std::filesystem::is_regular_file(path)) {
+      flush();
     }
-    EXPECT_EQ(archive_write_header(writer, entry), ARCHIVE_OK) << archive_error_string(writer);
-    archive_write_data(writer, file.bytes.data(), file.bytes.size());
-    archive_entry_free(entry);
+    if (file.name.ends_with('/')) {
+      std::filesystem::create_directories(path);
+    } else if (file.hard_link.empty()) {
+      write_bytes(path, file.bytes);
+    } else {
+      std::filesystem::create_hard_link(content / file.hard_link, path);
+    }
+    names += file.name + "\n";
   }
-  archive_write_close(writer);
-  archive_write_free(writer);
-  out.resize(used);
-  return out;
+  flush();
+  return load_bytes(work / "out.tar");
 }
 
 inline ByteVector big_endian(const std::vector<std::uint32_t>& numbers) {
