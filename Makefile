@@ -1,5 +1,5 @@
 # Two commands do everything on a bare Debian 12: `make quickstart` and `make test`.
-.PHONY: packages build test test-debug format-check layers lint
+.PHONY: packages build quickstart test test-debug format-check layers lint
 
 packages:
 	@tools/install_packages.sh
@@ -7,6 +7,10 @@ packages:
 build: packages
 	@cmake --preset release
 	@cmake --build --preset release
+
+# Pretrains on 60,000 real images, measures the encoder beside its controls, writes a report.
+quickstart: build
+	@tools/quickstart.sh
 
 test: build format-check layers test-debug
 	@ctest --preset release
