@@ -197,6 +197,7 @@ std::vector<std::vector<std::string>> find_duplicates(const Dataset& dataset,
     begin = end;
   }
   std::vector<std::vector<std::string>> duplicates;
+  duplicates.reserve(groups.size());
   for (auto& [first, names] : groups) {
     duplicates.push_back(std::move(names));
   }
