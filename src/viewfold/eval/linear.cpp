@@ -16,17 +16,20 @@ namespace viewfold::eval {
 namespace {
 
 /// The probe is convex and fitted in full batches by L-BFGS, as for CLIP (arXiv:2103.00020,
-/// App. A.3, with l2 there chosen per data set): no learning rate, schedule or batch order for the
-/// number to depend on.
+/// App. A.3): no learning rate, schedule or order of batches for the number to depend on.
 struct LinearConfig final : Config {
-  double l2 = 1e-3;
+  // Ours, and beside the sum, so that it weighs less where there are more images: chosen on a tenth
+  // of the training images held out, among 2,000, 6,000 and 60,000 of Fashion-MNIST and CIFAR-10,
+  // for pixels and for untrained ResNets; within 0.012 of the best accuracy in each of them.
+  double l2 = 200.0;
   std::int64_t iterations = 500;
 
   void visit(FieldVisitor& v) override {
     v.field("l2", l2,
-            {.doc = "strength of the penalty l2 / 2 |W|^2 beside the mean cross entropy",
+            {.doc = "strength of the penalty l2 / 2 |W|^2 beside the summed cross entropy (1 / C "
+                    "of scikit-learn)",
              .min = 0,
-             .max = 1000});
+             .max = 1e9});
     v.field("iterations", iterations,
             {.doc = "most iterations of L-BFGS; it stops when the gradient is small",
              .min = 1,
@@ -76,7 +79,7 @@ struct Sums {
   at::Tensor bias;    // [C] float64
 };
 
-/// Mean cross entropy + l2 / 2 |W|^2, and its gradient.
+/// Mean over N rows of cross entropy + l2 / (2 N) |W|^2, and its gradient.
 class Objective {
  public:
   Objective(at::Tensor x, at::Tensor labels, double l2)
@@ -104,9 +107,9 @@ class Objective {
       bias_grad += part.bias;
     }
     const double scale = 1.0 / static_cast<double>(count);
-    probe.weight.mutable_grad() = weight_grad.mul_(scale).add_(probe.weight, l2_);
+    probe.weight.mutable_grad() = weight_grad.add_(probe.weight, l2_).mul_(scale);
     probe.bias.mutable_grad() = bias_grad.mul_(scale);
-    return loss * scale + 0.5 * l2_ * probe.weight.square().sum().item<double>();
+    return scale * (loss + 0.5 * l2_ * probe.weight.square().sum().item<double>());
   }
 
  private:
@@ -181,7 +184,8 @@ EvaluationResult run(const EvaluationInput& input, const Config& config) {
   result.numbers["train_accuracy"] = accuracy(input.train.labels, fitted.probe.predict(x));
   result.protocol = fmt::format(
       "linear probe on frozen features: standardised per dimension by training statistics, "
-      "multinomial logistic regression with l2 = {} (bias free), full-batch L-BFGS from zero, "
+      "multinomial logistic regression, l2 = {} beside the summed cross entropy (bias free), "
+      "full-batch L-BFGS from zero, "
       "{} evaluations, largest gradient {:.1e}; {} training images, {} test images",
       settings.l2, fitted.evaluations, fitted.gradient, x.size(0), input.test.features.size(0));
   return result;
