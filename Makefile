@@ -12,7 +12,7 @@ build: packages
 quickstart: build
 	@tools/quickstart.sh
 
-test: build format-check layers test-debug
+test: build format-check layers lint test-debug
 	@ctest --preset release
 
 # The LibTorch-free half under AddressSanitizer and UndefinedBehaviorSanitizer.

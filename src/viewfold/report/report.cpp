@@ -17,11 +17,10 @@
 #include "viewfold/report/text.hpp"
 #include "viewfold/report/web_assets.hpp"
 
-namespace viewfold {
+namespace viewfold::report {
 namespace {
 
 using nlohmann::json;
-using namespace report;
 
 // Null when the run has no such picture.
 json picture_model(const std::filesystem::path& dir, const std::string& file, std::string title) {
@@ -86,6 +85,7 @@ json missing_model(const json& page) {
   json missing = json::array();
   for (const auto& [part, sentence] : kProducers) {
     const json& value = page[std::string(part)];
+    // NOLINTNEXTLINE(readability-container-size-empty): a text is never empty() to this library
     if (value.empty() || value == "") {
       missing.push_back(sentence);
     }
@@ -115,15 +115,15 @@ json page_model(const RunFiles& files) {
 }
 
 }  // namespace
+}  // namespace viewfold::report
 
-void write_report(const std::filesystem::path& run_dir, const std::filesystem::path& output) {
-  const WebAssets& assets = web_assets();
-  json page = page_model(read_run_files(run_dir));
+void viewfold::write_report(const std::filesystem::path& run_dir,
+                            const std::filesystem::path& output) {
+  const report::WebAssets& assets = report::web_assets();
+  auto page = report::page_model(report::read_run_files(run_dir));
   page["style"] = assets.style;
   page["script"] = assets.script;
   page["charts"] = assets.charts;
   page["licences"] = assets.licences;
-  write_file_atomically(output, render_template(assets.page, page));
+  write_file_atomically(output, report::render_template(assets.page, page));
 }
-
-}  // namespace viewfold

@@ -28,7 +28,7 @@ struct Control {
 };
 
 std::string title_of(const json& evaluation) {
-  const std::string name = evaluation["evaluation"];
+  std::string name = evaluation["evaluation"];
   if (name == "knn") {
     return "Nearest neighbours";
   }

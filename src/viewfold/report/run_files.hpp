@@ -18,6 +18,7 @@ struct EvaluationFile {
 };
 
 /// All texts are valid UTF-8.
+// NOLINTNEXTLINE(bugprone-exception-escape): moving JSON throws only when it is damaged in memory
 struct RunFiles {
   std::filesystem::path dir;
   nlohmann::json run;                         // run.json, an object
