@@ -1,11 +1,11 @@
 // Times one training step on small images, and its parts, on OMP_NUM_THREADS threads. On a busy
 // machine compare CPU times of one thread: waiting threads of OpenMP count as busy ones.
-#include <ATen/autocast_mode.h>
+#include <malloc.h>
+
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
 #include "viewfold/methods/method.hpp"
-#include "viewfold/tensor/memory.hpp"
 #include "viewfold/train/optimizer.hpp"
 #include "viewfold/train/trainer.hpp"
 
@@ -100,7 +100,9 @@ BENCHMARK(optimizer_only)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime(
 }  // namespace viewfold
 
 int main(int argc, char** argv) {
-  viewfold::keep_freed_memory();  // as the program does
+  // As the program does (app/main.cpp); its GOMP_SPINCOUNT=20000 must come from the environment.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -100,7 +100,8 @@ TEST(Loader, VisitsEachImageOnceAnEpochInANewOrder) {
 
 TEST(Loader, DropsTheIncompleteBatchOfAnEpoch) {
   EXPECT_EQ(batches_per_epoch(23, 6), 3);
-  EXPECT_EQ(batches_per_epoch(5, 6), 0);
+  EXPECT_EQ(batches_per_epoch(6, 6), 1);
+  EXPECT_THROW((void)batches_per_epoch(5, 6), UsageError);
   const auto dataset = std::make_shared<MemoryDataset>(11, 8);
   const auto loader = make_loader(dataset, {.batch_size = 4, .total_steps = 3});
   EXPECT_EQ(loader->next().epoch, 0);

@@ -7,7 +7,6 @@
 
 #include "viewfold/app/commands.hpp"
 #include "viewfold/core/error.hpp"
-#include "viewfold/tensor/memory.hpp"
 
 namespace viewfold {
 namespace {
@@ -61,7 +60,6 @@ std::string first_line(const std::string& text) {
 /// Runs argv[1] with the words behind it; returns the exit code (core/error.hpp).
 extern "C" int viewfold_run(int argc, char** argv) {
   using namespace viewfold;
-  keep_freed_memory();
   try {
     run({argv + 1, argv + argc});
     return std::fflush(stdout) == 0 ? 0 : fail("cannot write to standard output", 3);
