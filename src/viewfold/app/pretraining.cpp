@@ -24,10 +24,6 @@
 namespace viewfold {
 namespace {
 
-std::filesystem::path data_file(const RunDir& run) {
-  return run.path() / "data.json";
-}
-
 // A size of views where none is known yet; resolved settings name theirs.
 constexpr std::int64_t kAnySize = 32;
 
@@ -240,7 +236,7 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
                                     {"mean", images.normalization.mean},
                                     {"std", images.normalization.std},
                                     {"left_out", images.left_out}};
-  write_file_atomically(data_file(run), data.dump(2) + "\n");
+  write_file_atomically(run.data(), data.dump(2) + "\n");
   std::filesystem::create_directories(run.figures());
   write_view_sheet(*images.train, view_plan(experiment.config),
                    static_cast<std::uint64_t>(experiment.config.seed), experiment.images.bands,
@@ -272,13 +268,13 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
       open_run_images(experiment.config.data, static_cast<std::uint64_t>(experiment.config.seed),
                       thread_count(experiment.config.train.threads), log);
   resolve(experiment.config, experiment.images);
-  const auto text = read_text_file(data_file(run));
+  const auto text = read_text_file(run.data());
   const auto data = nlohmann::json::parse(text, nullptr, false);
   if (!data.is_object() || !data.value("fingerprint", nlohmann::json()).is_string()) {
     throw DataError(
         fmt::format("{}: has no \"fingerprint\" of the images (copy the whole run "
                     "directory again)",
-                    data_file(run).string()));
+                    run.data().string()));
   }
   if (data["fingerprint"] != experiment.images.fingerprint) {
     throw DataError(fmt::format(

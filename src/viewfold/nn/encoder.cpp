@@ -11,7 +11,8 @@
 namespace viewfold {
 
 void EncoderConfig::visit(FieldVisitor& v) {
-  v.field("width", width, {.doc = "channels of the first stage; 64 is the standard", .min = 1});
+  v.field("width", width,
+          {.doc = "channels of the first stage; 64 is the standard", .min = 1, .max = 1024});
   v.field("stem", stem,
           {.doc = "first layer: cifar (3x3, full size), imagenet (7x7, a quarter) or by image size",
            .choices = {"auto", "cifar", "imagenet"}});
