@@ -64,17 +64,17 @@ std::optional<std::string> CollapseAlarm::observe(std::int64_t step,
                                                   double loss,
                                                   const SpreadStatistics& spread) {
   std::optional<std::string> message;
-  const auto keep_first = [&message](std::optional<std::string> next) {
-    if (!message) {
-      message = std::move(next);
+  const auto add = [&message](const std::optional<std::string>& next) {
+    if (next) {
+      message = message ? *message + "; " + *next : *next;
     }
   };
-  keep_first(update(std_sign_, spread.std < kMinStd, step));
-  keep_first(update(rank_sign_, spread.effective_rank < kMinRank, step));
+  add(update(std_sign_, spread.std < kMinStd, step));
+  add(update(rank_sign_, spread.effective_rank < kMinRank, step));
   for (std::size_t i = 0; i < constants_.size(); ++i) {
     const double value = constants_[i].value;
     const bool near = std::abs(loss - value) < kLossBand * std::max(1.0, std::abs(value));
-    keep_first(update(loss_signs_[i], near, step));
+    add(update(loss_signs_[i], near, step));
   }
   return message;
 }

@@ -30,7 +30,7 @@ class CollapseAlarm {
  public:
   explicit CollapseAlarm(std::vector<KnownConstant> constants);
 
-  /// Takes an observation; returns a message when an alarm is raised: once per kind, after the sign
+  /// Takes an observation; returns a message when alarms are raised: each kind once, after its sign
   /// has stood for kPatience observations.
   std::optional<std::string> observe(std::int64_t step,
                                      double loss,
