@@ -22,14 +22,16 @@
 namespace viewfold {
 namespace {
 
-// Calls of `work` per second, over at least `seconds` after a first call that warms up.
-double rate_of(const std::function<void()>& work, double seconds = 0.7) {
+// Calls of `work` per second, over at least a second after two calls that warm up.
+double rate_of(const std::function<void()>& work) {
   using Clock = std::chrono::steady_clock;
+  constexpr double kSeconds = 1.0;
+  work();
   work();
   const auto start = Clock::now();
   double passed = 0.0;
   std::int64_t calls = 0;
-  while (passed < seconds) {
+  while (passed < kSeconds) {
     work();
     ++calls;
     passed = std::chrono::duration<double>(Clock::now() - start).count();

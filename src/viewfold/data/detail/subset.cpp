@@ -178,7 +178,7 @@ void check_bad(const std::vector<BadImage>& bad, std::size_t count, double max_b
   }
   throw DataError(fmt::format(
       "{} of {} images cannot be read, more than the {:.3g} % that are "
-      "accepted: {}{}",
+      "accepted: {}{} (repair or remove them, or raise data.max_bad_fraction)",
       bad.size(), count, 100.0 * max_bad_fraction, shown, bad.size() > kShown ? "; ..." : ""));
 }
 
