@@ -17,6 +17,16 @@ std::vector<ShortName> short_names() {
           {"split", "data.split"}};
 }
 
+std::vector<std::string> split_list(const std::string& value) {
+  std::vector<std::string> words;
+  for (std::size_t begin = 0; begin <= value.size();) {
+    const auto end = std::min(value.find(',', begin), value.size());
+    words.push_back(value.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
 Arguments::Arguments(std::vector<std::string> words, const std::vector<std::string>& flags) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];

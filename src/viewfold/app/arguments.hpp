@@ -49,6 +49,9 @@ class Arguments {
   std::vector<std::string> positional_;
 };
 
+/// The words between the commas of a value: "knn,linear".
+[[nodiscard]] std::vector<std::string> split_list(const std::string& value);
+
 /// Short names of settings on the command line, and the keys they stand for.
 struct ShortName {
   std::string_view name;

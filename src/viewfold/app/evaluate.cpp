@@ -33,11 +33,9 @@ struct ChosenEvaluation {
 class EvaluationsConfig final : public Config {
  public:
   explicit EvaluationsConfig(const std::string& list) {
-    for (std::size_t begin = 0; begin <= list.size();) {
-      const auto end = std::min(list.find(',', begin), list.size());
-      const auto& entry = find_evaluation(list.substr(begin, end - begin));
+    for (const auto& name : split_list(list)) {
+      const auto& entry = find_evaluation(name);
       chosen.push_back({&entry, entry.config()});
-      begin = end + 1;
     }
   }
 
@@ -216,17 +214,12 @@ void evaluate_command(Arguments arguments) {
   arguments.move_settings(settings);
   arguments.expect_empty({"on", "data", "controls", "threads"});
   read_config(evaluations, settings);
-  if (!std::filesystem::exists(run.encoder())) {
-    throw DataError(fmt::format(
-        "{0}: has no encoder yet (its status is \"{1}\"; finish it with `viewfold resume {0}`)",
-        run.path().string(), to_string(run.info().status)));
-  }
+  LoadedEncoder loaded = read_finished_encoder(run);
   Progress progress = terminal_progress();
   TerminalLog log(progress);
   RunConfig config = reopen_config(run);
   config.train.threads = thread_count(threads);
   at::set_num_threads(static_cast<int>(config.train.threads));
-  LoadedEncoder loaded = read_encoder(run.encoder(), run.card());
   const LabelledImages images = open_labelled(config, source.value_or(config.data.source), log);
   log.info(fmt::format("{}: {} training and {} test images", images.source, images.train->size(),
                        images.test->size()));

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "viewfold/app/commands.hpp"
-#include "viewfold/app/run_images.hpp"
+#include "viewfold/app/pretraining.hpp"
 #include "viewfold/app/terminal.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
@@ -58,15 +58,6 @@ std::string names_as_lines(const Dataset& dataset) {
   return lines;
 }
 
-LoadedEncoder read_encoder_of(const RunDir& run) {
-  if (!std::filesystem::exists(run.encoder())) {
-    throw DataError(fmt::format(
-        "{0}: has no encoder yet (its status is \"{1}\"; finish it with `viewfold resume {0}`)",
-        run.path().string(), to_string(run.info().status)));
-  }
-  return read_encoder(run.encoder(), run.card());
-}
-
 }  // namespace
 
 void embed_command(Arguments arguments) {
@@ -78,7 +69,7 @@ void embed_command(Arguments arguments) {
   const int threads = thread_count(arguments.take_integer("threads", 0));
   arguments.expect_empty({"out", "split", "skip-bad", "threads"});
   at::set_num_threads(threads);
-  const LoadedEncoder loaded = read_encoder_of(run);
+  const LoadedEncoder loaded = read_finished_encoder(run);
   Progress progress = terminal_progress();
   TerminalLog log(progress);
   std::shared_ptr<const Dataset> dataset = open_dataset({.spec = spec, .split = split});
@@ -106,17 +97,14 @@ void export_command(Arguments arguments) {
   const std::filesystem::path out =
       arguments.take("out").value_or((run.path() / "export").string());
   arguments.expect_empty({"format", "out"});
-  std::vector<std::string> chosen;
-  for (std::size_t begin = 0; begin <= formats.size();) {
-    const auto end = std::min(formats.find(',', begin), formats.size());
-    chosen.push_back(formats.substr(begin, end - begin));
-    if (chosen.back() != "safetensors" && chosen.back() != "torchscript") {
+  const auto chosen = split_list(formats);
+  for (const auto& format : chosen) {
+    if (format != "safetensors" && format != "torchscript") {
       throw UsageError(
-          fmt::format("--format knows safetensors and torchscript, not \"{}\"", chosen.back()));
+          fmt::format("--format knows safetensors and torchscript, not \"{}\"", format));
     }
-    begin = end + 1;
   }
-  const LoadedEncoder loaded = read_encoder_of(run);
+  const LoadedEncoder loaded = read_finished_encoder(run);
   std::error_code failure;
   std::filesystem::create_directories(out, failure);
   if (failure) {

@@ -16,7 +16,6 @@
 #include "viewfold/core/files.hpp"
 #include "viewfold/core/version.hpp"
 #include "viewfold/data/subset.hpp"
-#include "viewfold/eval/encoder_file.hpp"
 #include "viewfold/eval/evaluation.hpp"
 #include "viewfold/eval/features.hpp"
 #include "viewfold/report/report.hpp"
@@ -247,6 +246,15 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
 
 RunConfig reopen_config(const RunDir& run) {
   return read_run_config(resolved_settings(run), kAnySize);
+}
+
+LoadedEncoder read_finished_encoder(const RunDir& run) {
+  if (!std::filesystem::exists(run.encoder())) {
+    throw DataError(fmt::format(
+        "{0}: has no encoder yet (its status is \"{1}\"; finish it with `viewfold resume {0}`)",
+        run.path().string(), to_string(run.info().status)));
+  }
+  return read_encoder(run.encoder(), run.card());
 }
 
 Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, LogSink& log) {

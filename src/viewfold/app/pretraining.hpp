@@ -9,6 +9,7 @@
 #include "viewfold/core/log.hpp"
 #include "viewfold/core/progress.hpp"
 #include "viewfold/core/run_dir.hpp"
+#include "viewfold/eval/encoder_file.hpp"
 #include "viewfold/methods/method.hpp"
 #include "viewfold/train/trainer.hpp"
 
@@ -35,6 +36,9 @@ void write_run_start(const RunDir& run, Experiment& experiment);
 
 /// The resolved settings of a run. Throws DataError when they are missing or broken.
 [[nodiscard]] RunConfig reopen_config(const RunDir& run);
+
+/// The encoder that a run has left. Throws DataError when the run has not ended.
+[[nodiscard]] LoadedEncoder read_finished_encoder(const RunDir& run);
 
 /// Opens a run to go on with it: the settings of its directory, with `changes` on top. Throws
 /// UsageError naming every setting that may not change, DataError when the images have changed.
