@@ -11,6 +11,7 @@
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
 #include "viewfold/train/optimizer.hpp"
+#include "viewfold/train/slowdown_watch.hpp"
 
 namespace viewfold {
 namespace {
@@ -50,6 +51,7 @@ class Loop {
   const TrainerParts& parts_;
   Optimizer optimizer_;
   CollapseAlarm alarm_;
+  SlowdownWatch slowdown_;
   std::unique_ptr<Loader> loader_;
   std::int64_t total_;
   std::int64_t warmup_;
@@ -181,14 +183,19 @@ TrainResult Loop::run() {
   while (step_ < total_) {
     const auto step_start = Clock::now();
     const ViewBatch batch = loader_->next();
+    const auto compute_start = Clock::now();
     const StepOutput output = one_step(batch);
     const double loss = output.loss.item<double>();
+    const auto slowdown = slowdown_.observe(seconds_since(compute_start));
     train_seconds_ += seconds_since(step_start);
     views_ += batch.size() * batch.views;
     ++step_;
     if (!std::isfinite(loss)) {
       throw DivergedError(
           fmt::format("the loss is {} at step {}; {}", loss, step_, kDivergenceRemedy));
+    }
+    if (slowdown) {
+      parts_.log.warning(*slowdown);
     }
     report_step(output, loss);
     if (step_ % parts_.steps_per_epoch == 0) {
