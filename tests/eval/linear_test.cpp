@@ -51,6 +51,34 @@ TEST(Linear, SeparatesWhatIsSeparable) {
   EXPECT_EQ(result.confusion[3][3], 40);
 }
 
+TEST(Linear, ChoosesAStrongPenaltyWhereFeaturesAreMostlyNoise) {
+  auto centres = at::zeros({2, 200});
+  centres.select(1, 0).copy_(at::tensor({-1.0F, 1.0F}));
+  const EvaluationInput input{.train = clusters(centres, 100, 1.0, 21),
+                              .test = clusters(centres, 500, 1.0, 22),
+                              .classes = {}};
+  const auto chosen = probe(input, "0");
+  const double l2 = number_after(chosen.protocol, "l2 = ");
+  EXPECT_GE(l2, 100.0) << chosen.protocol;
+  EXPECT_GT(chosen.numbers.at("accuracy"), probe(input, "1").numbers.at("accuracy"));
+  // The choice is all that differs from naming the same strength.
+  EXPECT_EQ(chosen.numbers, probe(input, std::to_string(l2)).numbers);
+}
+
+TEST(Linear, ChoosesAWeakPenaltyWhereSmallDifferencesTell) {
+  // The class is the sign of the difference of two nearly equal dimensions.
+  const auto common = normal_matrix(4000, 1, 31);
+  const auto small = normal_matrix(4000, 1, 32);
+  const auto features = at::cat({common, common + 0.02 * small}, 1);
+  const auto labels = small.squeeze(1).gt(0).to(at::kLong);
+  const EvaluationInput input{
+      .train = {.features = features.narrow(0, 0, 2000), .labels = labels.narrow(0, 0, 2000)},
+      .test = {.features = features.narrow(0, 2000, 2000), .labels = labels.narrow(0, 2000, 2000)},
+      .classes = {}};
+  const auto chosen = probe(input, "0");
+  EXPECT_EQ(number_after(chosen.protocol, "l2 = "), 1.0) << chosen.protocol;
+}
+
 TEST(Linear, CannotSolveExclusiveOr) {
   const auto centres =
       at::tensor({-1.0F, -1.0F, 1.0F, -1.0F, 1.0F, 1.0F, -1.0F, 1.0F}).view({4, 2});
