@@ -7,6 +7,7 @@
 #include "viewfold/app/run_config.hpp"
 #include "viewfold/app/verbs.hpp"
 #include "viewfold/core/error.hpp"
+#include "viewfold/eval/evaluation.hpp"
 
 namespace viewfold {
 namespace {
@@ -99,6 +100,26 @@ std::string settings_help(const std::string& verb, Arguments& arguments) {
   return names.empty() ? text : text + "\nshort names:\n" + names;
 }
 
+// Every evaluation's settings under its name.
+class EvaluationSettings final : public Config {
+ public:
+  void visit(FieldVisitor& v) override {
+    for (const auto& entry : evaluation_table()) {
+      const auto config = entry.config();
+      visit_group(v, entry.name, *config);
+    }
+  }
+};
+
+std::string evaluation_settings_help() {
+  EvaluationSettings settings;
+  std::string text = "\nsettings of the evaluations:\n";
+  for (const auto& field : describe_config(settings)) {
+    text += setting_line(field, false);
+  }
+  return text;
+}
+
 }  // namespace
 
 const std::vector<Option>& options_of(const std::string& verb) {
@@ -134,6 +155,9 @@ std::string verb_help(const std::string& verb, Arguments arguments) {
   }
   if (takes_run_settings(verb)) {
     text += settings_help(verb, arguments);
+  }
+  if (verb == "evaluate") {
+    text += evaluation_settings_help();
   }
   return text;
 }
