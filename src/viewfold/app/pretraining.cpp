@@ -110,7 +110,8 @@ class OnlineEvaluation {
 
   std::vector<std::pair<std::string, double>> operator()(std::int64_t epochs_done) const {
     const auto& config = experiment_.config;
-    const bool due = epochs_done % config.online.every == 0 || epochs_done == config.train.epochs;
+    const bool due = epochs_done == 1 || epochs_done % config.online.every == 0 ||
+                     epochs_done == config.train.epochs;
     if (!queries_ || !due) {
       return {};
     }

@@ -41,8 +41,9 @@ void ChosenEncoderConfig::visit(FieldVisitor& v) {
 void OnlineConfig::visit(FieldVisitor& v) {
   v.field(
       "every", every,
-      {.doc = "epochs between kNN evaluations on held-out training images; 0 takes a tenth of the "
-              "run",
+      {.doc =
+           "epochs between kNN evaluations on held-out training images, beside those of the first "
+           "and last; 0 takes a tenth of the run",
        .min = 0,
        .resume = Resume::kMayChange});
   v.field("bank", bank,
