@@ -17,9 +17,8 @@ constexpr std::int64_t kSide = 32;
 
 ViewBatch random_batch() {
   ViewBatch batch;
-  batch.views = 2;
-  batch.stacked = at::randn({batch.views * kImages, 3, kSide, kSide})
-                      .contiguous(at::MemoryFormat::ChannelsLast);
+  batch.groups.push_back(
+      at::randn({2 * kImages, 3, kSide, kSide}).contiguous(at::MemoryFormat::ChannelsLast));
   batch.indices.resize(kImages);
   return batch;
 }

@@ -203,7 +203,8 @@ TEST(Golden, HorizontalFlip) {
 TEST(Golden, GaussianBlur) {
   expect_golden("blur", 12, 0.0, [](const Case& each) {
     Image image = each.input;
-    gaussian_blur(image, each.integer(0), each.numbers[1]);
+    Scratch scratch;
+    gaussian_blur(image, scratch, each.integer(0), each.numbers[1]);
     return image;
   });
 }

@@ -29,13 +29,20 @@ inline std::unique_ptr<Augmentation> make_operation(
   return entry.make(*config);
 }
 
+/// The image that `op` makes of `image` with this record.
+inline Image applied(const Augmentation& op, const OpRecord& record, const Image& image) {
+  Canvas canvas;
+  canvas.start(image);
+  op.apply(record, canvas);
+  return canvas.image();
+}
+
 /// The image that `op` makes of `image` when it has drawn `values`.
 inline Image applied(const Augmentation& op,
                      std::string_view name,
                      std::initializer_list<float> values,
-                     Image image) {
-  op.apply(make_record(name, values), image);
-  return image;
+                     const Image& image) {
+  return applied(op, make_record(name, values), image);
 }
 
 /// Keyed noise over the full range of the pixel type.

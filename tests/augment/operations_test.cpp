@@ -106,9 +106,7 @@ TEST(ColorJitter, StrengthZeroIsTheIdentity) {
     const Image image = noise({9, 7}, 3, type);
     for (std::uint32_t sample = 0; sample < 20; ++sample) {
       Rng rng({.sample = sample});
-      Image changed = image;
-      op->apply(op->sample(rng, {9, 7}), changed);
-      EXPECT_EQ(changed, image);
+      EXPECT_EQ(applied(*op, op->sample(rng, {9, 7}), image), image);
     }
   }
 }
@@ -209,9 +207,7 @@ TEST(RandomResizedCrop, ScaleOneAndShapeOneIsTheIdentity) {
     for (const auto type : {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat32}) {
       const Image image = noise({17, 17}, 3, type);
       Rng rng({.seed = 3});
-      Image changed = image;
-      op->apply(op->sample(rng, {17, 17}), changed);
-      EXPECT_EQ(changed, image) << interpolation;
+      EXPECT_EQ(applied(*op, op->sample(rng, {17, 17}), image), image) << interpolation;
     }
   }
 }
@@ -234,7 +230,14 @@ TEST(Grayscale, HasEqualChannels) {
   for (const auto type : {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat32}) {
     const Image image = noise({9, 7}, 3, type);
     const Image gray = applied(*op, "grayscale", {1}, image);
-    EXPECT_EQ(gray, convert_bands(convert_bands(image, 1), 3));
+    const Image expected = convert_bands(convert_bands(image, 1), 3);
+    if (type == PixelType::kFloat32) {
+      for (std::size_t i = 0; i < gray.value_count(); ++i) {
+        ASSERT_NEAR(gray.values<float>()[i], expected.values<float>()[i], 1e-6F);
+      }
+    } else {
+      EXPECT_EQ(gray, expected);
+    }
     EXPECT_NE(gray, image);
   }
 }
@@ -275,32 +278,34 @@ TEST(GaussianBlur, DrawsSigmaUniformly) {
 }
 
 TEST(GaussianBlur, ItsKernelSumsToOne) {
+  Scratch scratch;
   for (const double sigma : {0.1, 1.0, 5.0}) {
     Image flat(24, 31, 3);
     std::ranges::fill(flat.values<std::uint8_t>(), std::uint8_t{201});
     const Image before = flat;
-    gaussian_blur(flat, 4, sigma);
+    gaussian_blur(flat, scratch, 4, sigma);
     EXPECT_EQ(flat, before);
     Image point(41, 41, 1, PixelType::kFloat32);  // large: nothing is reflected at the border
     point.values<float>()[20 * 41 + 20] = 1.0F;
-    gaussian_blur(point, 10, sigma);
+    gaussian_blur(point, scratch, 10, sigma);
     const auto values = point.values<float>();
     EXPECT_NEAR(std::accumulate(values.begin(), values.end(), 0.0), 1.0, 1e-5);
   }
 }
 
 TEST(GaussianBlur, SpreadsAPointAsAGaussian) {
+  Scratch scratch;
   constexpr double kSigma = 1.3;
   Image point(21, 21, 1, PixelType::kFloat32);
   point.values<float>()[10 * 21 + 10] = 1.0F;
-  gaussian_blur(point, 10, kSigma);
-  // Ten pixels are more than seven sigmas: the cut-off tail is below the precision of float.
+  gaussian_blur(point, scratch, 10, kSigma);
+  // What the cut tails weigh, 1/2048, is spread over the taps that are left.
   for (int y = 0; y < 21; ++y) {
     for (int x = 0; x < 21; ++x) {
       const double squared = (y - 10) * (y - 10) + (x - 10) * (x - 10);
       const double expected =
           std::exp(-squared / (2 * kSigma * kSigma)) / (2 * std::numbers::pi * kSigma * kSigma);
-      EXPECT_NEAR(point.values<float>()[static_cast<std::size_t>(21 * y + x)], expected, 1e-5);
+      EXPECT_NEAR(point.values<float>()[static_cast<std::size_t>(21 * y + x)], expected, 1e-4);
     }
   }
 }

@@ -22,13 +22,16 @@ struct Step {
   Settings settings;
 };
 
-Step crop(const std::string& scale_min, const std::string& interpolation) {
+Step crop(const std::string& scale_min,
+          const std::string& interpolation,
+          const std::string& scale_max = "1.0") {
   return {"random_resized_crop",
           {{"scale_min", scale_min},
-           {"scale_max", "1.0"},
+           {"scale_max", scale_max},
            {"ratio_min", "0.75"},
            {"ratio_max", "1.3333333333333333"},
-           {"interpolation", interpolation}}};
+           {"interpolation", interpolation},
+           {"antialias", "true"}}};
 }
 
 Step jitter(const std::string& brightness,
@@ -60,14 +63,12 @@ Step solarize(const std::string& probability) {
   return {"solarize", {{"probability", probability}, {"threshold", "0.5"}}};
 }
 
-void expect_recipe(std::string_view name,
-                   std::int64_t size,
-                   const std::vector<std::vector<Step>>& expected) {
-  SCOPED_TRACE(fmt::format("{} at {} pixels", name, size));
-  const RecipeConfig recipe(name, size);
-  ASSERT_EQ(recipe.pipelines().size(), expected.size());
+void expect_group(const RecipeGroup& group,
+                  std::int64_t size,
+                  const std::vector<std::vector<Step>>& expected) {
+  ASSERT_EQ(group.pipelines.size(), expected.size());
   for (std::size_t view = 0; view < expected.size(); ++view) {
-    const auto& steps = recipe.pipelines()[view];
+    const auto& steps = group.pipelines[view];
     ASSERT_EQ(steps.size(), expected[view].size());
     for (std::size_t i = 0; i < steps.size(); ++i) {
       EXPECT_EQ(steps[i].op, expected[view][i].op);
@@ -86,6 +87,17 @@ void expect_recipe(std::string_view name,
       EXPECT_EQ(settings, wanted) << steps[i].op;
     }
   }
+}
+
+// A recipe whose views are all of one size.
+void expect_recipe(std::string_view name,
+                   std::int64_t size,
+                   const std::vector<std::vector<Step>>& expected) {
+  SCOPED_TRACE(fmt::format("{} at {} pixels", name, size));
+  const RecipeConfig recipe(name, size);
+  ASSERT_EQ(recipe.groups().size(), 1U);
+  EXPECT_EQ(recipe.groups().front().views, 0);
+  expect_group(recipe.groups().front(), size, expected);
 }
 
 TEST(Recipe, SimclrHasTheConstantsOfItsPaper) {
@@ -128,6 +140,54 @@ TEST(Recipe, SimsiamIsMocoV2AndHasNoBlurWhenSmall) {
       {{crop("0.2", "bilinear"), jitter("0.4", "0.4", "0.4", "0.1"), gray(), blur("0.0"), flip()}});
 }
 
+TEST(Recipe, MocoV1JittersEveryViewAfterItsGrayscale) {
+  Step always = jitter("0.4", "0.4", "0.4", "0.4");
+  always.settings["probability"] = "1.0";
+  for (const std::int64_t size : {32, 224}) {
+    expect_recipe("moco_v1", size, {{crop("0.2", "bilinear"), gray(), always, flip()}});
+  }
+}
+
+TEST(Recipe, SwavHasTwoLargeAndSixSmallCrops) {
+  // arXiv:2006.09882 and its main_swav.py
+  const auto view = [](const std::string& low, const std::string& high) {
+    return std::vector<Step>{crop(low, "bilinear", high), flip(),
+                             jitter("0.8", "0.8", "0.8", "0.2"), gray(), blur("0.5")};
+  };
+  const RecipeConfig recipe("swav", 224);
+  ASSERT_EQ(recipe.groups().size(), 2U);
+  EXPECT_EQ(recipe.groups()[0].name, "large");
+  EXPECT_EQ(recipe.groups()[0].views, 2);
+  expect_group(recipe.groups()[0], 224, {view("0.14", "1.0")});
+  EXPECT_EQ(recipe.groups()[1].name, "small");
+  EXPECT_EQ(recipe.groups()[1].views, 6);
+  expect_group(recipe.groups()[1], 96, {view("0.05", "0.14")});
+}
+
+TEST(Recipe, DinoHasTwoDifferentLargeAndEightSmallCrops) {
+  // arXiv:2104.14294 and its main_dino.py
+  const auto large = [](const std::string& blurred, const std::string& solarized) {
+    return std::vector<Step>{
+        crop("0.4", "bicubic"), flip(), jitter("0.4", "0.4", "0.2", "0.1"), gray(), blur(blurred),
+        solarize(solarized)};
+  };
+  const RecipeConfig recipe("dino", 224);
+  ASSERT_EQ(recipe.groups().size(), 2U);
+  EXPECT_EQ(recipe.groups()[0].views, 2);
+  expect_group(recipe.groups()[0], 224, {large("1.0", "0.0"), large("0.1", "0.2")});
+  EXPECT_EQ(recipe.groups()[1].views, 8);
+  expect_group(recipe.groups()[1], 96,
+               {{crop("0.05", "bicubic", "0.4"), flip(), jitter("0.4", "0.4", "0.2", "0.1"), gray(),
+                 blur("0.5")}});
+}
+
+TEST(Recipe, SpatialMovesPixelsAndAppearanceChangesThem) {
+  // arXiv:2111.11398: the two halves of MoCo v2's views
+  expect_recipe("spatial", 224, {{crop("0.2", "bilinear"), flip()}});
+  expect_recipe("appearance", 224,
+                {{jitter("0.4", "0.4", "0.4", "0.1"), gray(), blur("0.5"), {"center_crop", {}}}});
+}
+
 TEST(Recipe, NoneOnlyResizes) {
   expect_recipe("none", 224, {{{"center_crop", {}}}});
   expect_recipe("none", 32, {{{"center_crop", {}}}});
@@ -154,7 +214,8 @@ TEST(Recipe, TheTableListsEachRecipeWithASummary) {
     names.insert(row.name);
     EXPECT_FALSE(row.summary.empty());
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{"byol", "moco_v2", "none", "simclr", "simsiam"}));
+  EXPECT_EQ(names, (std::set<std::string_view>{"appearance", "byol", "dino", "moco_v1", "moco_v2",
+                                               "none", "simclr", "simsiam", "spatial", "swav"}));
 }
 
 TEST(Recipe, SettingsAreReadUnderTheNamesOfTheirOperations) {
@@ -241,8 +302,10 @@ TEST(Pipeline, DrawsForTheSizeThatTheOperationBeforeLeaves) {
 
 TEST(Pipeline, NeedsOneRecordPerOperation) {
   const auto pipeline = pipeline_of({"rotation", "solarize"});
-  Image image(3, 3, 1);
-  EXPECT_THROW(pipeline.apply(pipeline_of({"rotation"}).sample({}, {3, 3}), image),
+  const Image image(3, 3, 1);
+  Canvas canvas;
+  canvas.start(image);
+  EXPECT_THROW(pipeline.apply(pipeline_of({"rotation"}).sample({}, {3, 3}), canvas),
                ContractViolation);
 }
 
@@ -252,8 +315,35 @@ TEST(ViewPlan, ViewsOfAnotherSizeAreRefused) {
   source.set("random_resized_crop.size", "48", "test");
   read_config(recipe, source);
   EXPECT_THROW((void)make_view_plan(recipe, 2, 32), UsageError);
-  EXPECT_EQ(make_view_plan(recipe, 2, 48).view_size, 48);
-  EXPECT_THROW((void)make_view_plan(recipe, 0, 48), ContractViolation);
+  EXPECT_EQ(make_view_plan(recipe, 2, 48).groups.front().size, 48);
+}
+
+TEST(ViewPlan, MultiCropMakesItsViewsGroupByGroup) {
+  const RecipeConfig recipe("swav", 224);
+  EXPECT_THROW((void)make_view_plan(recipe, 2, 224), UsageError);  // the recipe makes eight
+  for (const std::int64_t views : {0, 8}) {
+    const auto plan = make_view_plan(recipe, views, 224);
+    EXPECT_EQ(plan.views_per_sample(), 8);
+    const Image source = noise({90, 120}, 3, PixelType::kUint8);
+    for (std::uint16_t view = 0; view < 8; ++view) {
+      EXPECT_EQ(make_view(plan, source, {.view = view}).image.width(), view < 2 ? 224 : 96);
+    }
+    EXPECT_THROW((void)make_view(plan, source, {.view = 8}), ContractViolation);
+  }
+}
+
+TEST(ViewPlan, ARecipeThatLeavesTheNumberOpenMakesAPair) {
+  EXPECT_EQ(make_view_plan(RecipeConfig("byol", 32), 0, 32).views_per_sample(), 2);
+}
+
+TEST(ViewPlan, TheKeysOfAMultiCropRecipeStartWithItsGroup) {
+  RecipeConfig recipe("dino", 32);
+  ConfigSource source;
+  source.set("small.views", "3", "test");
+  source.set("small.random_resized_crop.scale_max", "0.3", "test");
+  source.set("large.view2.solarize.probability", "0.5", "test");
+  read_config(recipe, source);
+  EXPECT_EQ(make_view_plan(recipe, 0, 32).views_per_sample(), 5);
 }
 
 TEST(MakeView, ParametersAreDrawnPerImageAndPerView) {
@@ -264,7 +354,7 @@ TEST(MakeView, ParametersAreDrawnPerImageAndPerView) {
       for (std::uint16_t view = 0; view < 2; ++view) {
         const RngKey key{
             .seed = 1, .stream = "view", .epoch = epoch, .sample = sample, .view = view};
-        crops.insert(plan.pipelines[0].sample(key, {480, 640}).at(0).values);
+        crops.insert(plan.pipeline_of(0).sample(key, {480, 640}).at(0).values);
       }
     }
   }
@@ -272,7 +362,7 @@ TEST(MakeView, ParametersAreDrawnPerImageAndPerView) {
 }
 
 TEST(MakeView, TheSameKeyMakesTheSameViewInAnyOrder) {
-  const auto plan = make_view_plan(RecipeConfig("simclr", 16), 2, 16);
+  const auto plan = make_view_plan(RecipeConfig("simclr", 16), 10, 16);
   const Image source = noise({24, 31}, 3, PixelType::kUint8);
   std::vector<Image> forward;
   std::vector<Image> backward;
@@ -312,7 +402,7 @@ TEST(MakeView, NoneIsTheSameForEveryKey) {
 TEST(MakeView, ItsRecordsMakeTheSameViewAgain) {
   for (const auto& row : recipe_table()) {
     for (const std::int64_t view_size : {16, 80}) {
-      const auto plan = make_view_plan(RecipeConfig(row.name, view_size), 2, view_size);
+      const auto plan = make_view_plan(RecipeConfig(row.name, view_size), 0, view_size);
       for (const auto size : {ImageSize{1, 1}, ImageSize{3, 50}, ImageSize{24, 31}}) {
         for (const int bands : {1, 3, 5}) {
           for (const auto type : {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat32}) {
@@ -321,9 +411,10 @@ TEST(MakeView, ItsRecordsMakeTheSameViewAgain) {
             EXPECT_EQ(view.image.height(), view_size);
             EXPECT_EQ(view.image.width(), view_size);
             EXPECT_EQ(view.image.bands(), bands);
-            Image again = source;
-            plan.pipelines[1 % plan.pipelines.size()].apply(view.records, again);
-            EXPECT_EQ(again, view.image) << row.name;
+            Canvas canvas;
+            canvas.start(source);
+            plan.pipeline_of(1).apply(view.records, canvas);
+            EXPECT_EQ(canvas.image(), view.image) << row.name;
           }
         }
       }

@@ -46,9 +46,8 @@ std::unique_ptr<Method> make_method(const Case& c, std::uint64_t seed = 1) {
 
 ViewBatch make_batch(const MethodEntry& entry, std::uint64_t seed = 1) {
   ViewBatch batch;
-  batch.views = entry.views;
-  batch.stacked = normal_tensor({entry.views * kBatch, 3, 32, 32}, seed, at::kFloat)
-                      .contiguous(at::MemoryFormat::ChannelsLast);
+  batch.groups.push_back(normal_tensor({entry.views * kBatch, 3, 32, 32}, seed, at::kFloat)
+                             .contiguous(at::MemoryFormat::ChannelsLast));
   for (std::uint32_t i = 0; i < kBatch; ++i) {
     batch.indices.push_back(i);
   }
@@ -109,7 +108,7 @@ TEST(EveryMethod, SendsAGradientToEveryTrainableParameterAndNowhereElse) {
         EXPECT_GT(gradient.abs().max().item<double>(), 0.0) << name_of(c) << " " << item.key();
       }
     }
-    EXPECT_FALSE(batch.stacked.grad().defined()) << name_of(c);
+    EXPECT_FALSE(batch.groups.front().grad().defined()) << name_of(c);
     for (const auto& parameter : method->encoder().parameters()) {
       EXPECT_TRUE(parameter.requires_grad())
           << name_of(c) << " keeps a network that is not trained";

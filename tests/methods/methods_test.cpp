@@ -32,8 +32,7 @@ std::unique_ptr<Method> make_method(const std::string& name, const std::string& 
 
 ViewBatch batch_of(const at::Tensor& view0, const at::Tensor& view1) {
   ViewBatch batch;
-  batch.views = 2;
-  batch.stacked = at::cat({view0, view1}).contiguous(at::MemoryFormat::ChannelsLast);
+  batch.groups.push_back(at::cat({view0, view1}).contiguous(at::MemoryFormat::ChannelsLast));
   batch.indices.resize(static_cast<std::size_t>(view0.size(0)));
   batch.records.resize(2 * batch.indices.size());
   return batch;

@@ -77,12 +77,11 @@ TEST(ToTensor, RefusesNothingUnequalSizesAndOtherBandCounts) {
 
 TEST(ViewBatch, GivesTheViewsOfAllSamplesAsSlices) {
   ViewBatch batch;
-  batch.stacked = at::arange(2 * 3 * 2, at::kFloat).view({6, 2, 1, 1});
-  batch.views = 2;
+  batch.groups.push_back(at::arange(2 * 3 * 2, at::kFloat).view({6, 2, 1, 1}));
   batch.indices = {4, 5, 6};
   EXPECT_EQ(batch.size(), 3);
-  EXPECT_TRUE(batch.view(0).equal(batch.stacked.narrow(0, 0, 3)));
-  EXPECT_TRUE(batch.view(1).equal(batch.stacked.narrow(0, 3, 3)));
+  EXPECT_TRUE(batch.view(0).equal(batch.groups.front().narrow(0, 0, 3)));
+  EXPECT_TRUE(batch.view(1).equal(batch.groups.front().narrow(0, 3, 3)));
   EXPECT_THROW((void)batch.view(2), ContractViolation);
   EXPECT_THROW((void)batch.view(-1), ContractViolation);
 }

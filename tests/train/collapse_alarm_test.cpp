@@ -112,6 +112,19 @@ TEST(CollapseAlarm, SaysThatAllOutputsAreTheSame) {
   EXPECT_NE(text.find("likely"), std::string::npos) << text;
 }
 
+TEST(CollapseAlarm, SaysThatOutputsLieInANarrowCone) {
+  auto alarm = alarm_at(6.0);
+  const SpreadStatistics cone{.std = CollapseAlarm::kConeStd - 0.01, .effective_rank = 9.0};
+  for (std::int64_t step = 1; step < CollapseAlarm::kConePatience; ++step) {
+    EXPECT_FALSE(alarm.observe(step, 1.0, cone));
+  }
+  const auto message = alarm.observe(CollapseAlarm::kConePatience, 1.0, cone);
+  ASSERT_TRUE(message);
+  EXPECT_NE(message->find("since step 1: the outputs of all images lie in a narrow cone"),
+            std::string::npos)
+      << *message;
+}
+
 TEST(CollapseAlarm, SaysThatOutputsUseTooFewDirections) {
   auto alarm = alarm_at(6.0);
   const auto [step, text] = first_alarm(alarm, 1.0, {.std = 0.9, .effective_rank = 1.2});

@@ -88,11 +88,11 @@ double step_rate(const RunConfig& config, bool bf16) {
   const auto method = make_initial_method(config);
   method->module().train();
   ViewBatch batch;
-  batch.views = config.method_entry().views;
   batch.indices.resize(static_cast<std::size_t>(config.train.batch_size));
-  batch.stacked = empty_channels_last(batch.views * batch.size(), config.data.bands,
-                                      config.view_size, config.view_size);
-  batch.stacked.normal_();
+  batch.groups.push_back(empty_channels_last(config.method_entry().views * batch.size(),
+                                             config.data.bands, config.view_size,
+                                             config.view_size));
+  batch.groups.front().normal_();
   Optimizer optimizer(*method, config.train);
   const double steps = rate_of([&] {
     optimizer.zero_grad();
@@ -105,7 +105,7 @@ double step_rate(const RunConfig& config, bool bf16) {
     optimizer.step(1e-3, 1e-3);
     method->after_optimizer_step({.step = 0, .total_steps = 1});
   });
-  return steps * static_cast<double>(batch.views * batch.size());
+  return steps * static_cast<double>(batch.views() * batch.size());
 }
 
 Speeds measure(const RunConfig& config) {

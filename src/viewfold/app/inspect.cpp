@@ -91,8 +91,7 @@ void views_command(Arguments arguments) {
   const auto dataset = open_dataset({.spec = data.source, .split = data.split});
   const TypicalImage typical = typical_image(*dataset);
   RunConfig config = read_run_config(source, default_view_size(typical.shorter_side));
-  const ViewPlan plan =
-      make_view_plan(*config.recipe, config.method_entry().views, config.view_size);
+  const ViewPlan plan = make_view_plan(*config.recipe, 0, config.view_size);
   write_view_sheet(*dataset, plan, static_cast<std::uint64_t>(config.seed),
                    data.bands > 0 ? data.bands : typical.bands, out);
   fmt::print("{}: 8 images (left) and 8 views of each, recipe \"{}\", {} px\n", out,

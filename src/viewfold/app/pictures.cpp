@@ -42,7 +42,7 @@ void write_view_sheet(const Dataset& dataset,
     const Image source = convert_bands(dataset.image(index), static_cast<int>(bands));
     std::vector<Image> row{source};
     for (std::size_t v = 0; v < kColumns; ++v) {
-      const auto views = static_cast<std::size_t>(plan.views_per_sample);
+      const auto views = static_cast<std::size_t>(plan.views_per_sample());
       row.push_back(make_view(plan, source,
                               {.seed = seed,
                                .stream = "view",
@@ -53,7 +53,8 @@ void write_view_sheet(const Dataset& dataset,
     }
     rows.push_back(std::move(row));
   }
-  write_file_atomically(path, encode_png(contact_sheet(rows, cell_size(plan.view_size), kGap)));
+  write_file_atomically(path,
+                        encode_png(contact_sheet(rows, cell_size(plan.groups.front().size), kGap)));
 }
 
 void write_neighbour_sheet(const Dataset& dataset,

@@ -11,13 +11,30 @@
 
 #include "viewfold/core/config.hpp"
 #include "viewfold/core/rng.hpp"
-#include "viewfold/image/image.hpp"
+#include "viewfold/image/canvas.hpp"
 
 namespace viewfold {
 
 struct ImageSize {
   int height = 0;
   int width = 0;
+
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
+};
+
+/// A position in pixels: (0, 0) is the upper left corner of the picture, (width, height) the lower
+/// right one; the centre of the first pixel is (0.5, 0.5).
+struct Point {
+  double x = 0.0;
+  double y = 0.0;
+};
+
+/// A rectangle with sides parallel to the picture's, in the coordinates of Point.
+struct Rect {
+  double left = 0.0;
+  double top = 0.0;
+  double right = 0.0;
+  double bottom = 0.0;
 };
 
 /// The drawn parameters of one operation for one view. Which value is which, the operation
@@ -30,8 +47,8 @@ struct OpRecord {
   std::array<float, kMaxValues> values{};
 };
 
-/// Draws its parameters from an Rng, then applies them to an Image: two separate calls, so that the
-/// parameters can be recorded. Const and thread-safe.
+/// Draws its parameters from an Rng, then applies them to a picture: two separate calls, so that
+/// the parameters can be recorded. Const and thread-safe.
 class Augmentation {
  public:
   virtual ~Augmentation() = default;
@@ -39,19 +56,40 @@ class Augmentation {
   /// Draws the parameters for an image of this size. Never looks at pixels.
   [[nodiscard]] virtual OpRecord sample(Rng& rng, ImageSize size) const = 0;
 
-  /// Changes `image` as the record says.
-  virtual void apply(const OpRecord& record, Image& image) const = 0;
+  /// Changes the current picture of `canvas` as the record says. Allocates nothing but memory of
+  /// the canvas.
+  virtual void apply(const OpRecord& record, Canvas& canvas) const = 0;
 
   /// The size of the image after apply(), given the size before.
   [[nodiscard]] virtual ImageSize size_after(ImageSize size) const { return size; }
+
+  /// What apply() does to a mask of classes: the same movement of pixels, without mixing values;
+  /// what comes in from outside is 0. Operations that move nothing leave it alone.
+  virtual void apply_to_mask(const OpRecord& record, Canvas& mask) const;
+
+  /// Where apply() moves a point of a picture of size `before`; may lie outside the result.
+  [[nodiscard]] virtual Point move(const OpRecord& record, Point point, ImageSize before) const;
+
+  /// The smallest rectangle around what apply() makes of `rect`, not cut at the rim of the picture.
+  /// By default that around its four moved corners, right for every affine movement.
+  [[nodiscard]] virtual Rect move(const OpRecord& record, const Rect& rect, ImageSize before) const;
+};
+
+/// What a recorded value is; the values themselves are floats that hold all of these exactly.
+enum class ValueKind { kFlag, kInteger, kReal };
+
+/// The meaning of one value of an OpRecord.
+struct Column {
+  std::string_view name;
+  ValueKind kind = ValueKind::kReal;
 };
 
 /// One row of the table of operations. `src/viewfold/augment/<stem>.cpp` defines `<stem>_entry()`.
 struct AugmentationEntry {
-  std::string_view name;                  // the file stem
-  std::string_view summary;               // one line for `viewfold list augmentations`
-  std::vector<std::string_view> columns;  // what values[i] of its OpRecord mean
-  std::unique_ptr<Config> (*config)();    // its settings at their defaults
+  std::string_view name;                // the file stem
+  std::string_view summary;             // one line for `viewfold list augmentations`
+  std::vector<Column> columns;          // what values[i] of its OpRecord mean
+  std::unique_ptr<Config> (*config)();  // its settings at their defaults
   std::unique_ptr<Augmentation> (*make)(const Config& config);  // config as made by config()
 };
 
@@ -59,7 +97,7 @@ struct AugmentationEntry {
 template <class A, class C>
 AugmentationEntry augmentation_entry(std::string_view name,
                                      std::string_view summary,
-                                     std::vector<std::string_view> columns) {
+                                     std::vector<Column> columns) {
   return {
       name, summary, std::move(columns),
       [] { return std::unique_ptr<Config>(std::make_unique<C>()); },

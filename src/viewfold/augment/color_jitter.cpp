@@ -41,7 +41,9 @@ float factor(Rng& rng, double strength) {
 // hue.
 int draw_order(Rng& rng) {
   int order = 0;
-  for (const auto step : rng.permutation(4)) {
+  std::array<std::uint32_t, 4> steps{};
+  rng.permute(steps);
+  for (const auto step : steps) {
     order = 10 * order + static_cast<int>(step) + 1;
   }
   return order;
@@ -73,16 +75,17 @@ class ColorJitter final : public Augmentation {
     return make_record(kName, {1.0F, order, brightness, contrast, saturation, hue});
   }
 
-  void apply(const OpRecord& record, Image& image) const override {
+  void apply(const OpRecord& record, Canvas& canvas) const override {
     if (!happened(record)) {
       return;
     }
     const auto& values = record.values;
-    change_colors(image, {.order = decode_order(static_cast<int>(values[1])),
-                          .brightness = values[2],
-                          .contrast = values[3],
-                          .saturation = values[4],
-                          .hue = values[5]});
+    change_colors(canvas.edit(), canvas.scratch(),
+                  {.order = decode_order(static_cast<int>(values[1])),
+                   .brightness = values[2],
+                   .contrast = values[3],
+                   .saturation = values[4],
+                   .hue = values[5]});
   }
 
  private:
@@ -94,7 +97,12 @@ class ColorJitter final : public Augmentation {
 AugmentationEntry color_jitter_entry() {
   return augmentation_entry<ColorJitter, ColorJitterConfig>(
       kName, "Changes brightness, contrast, saturation and hue in random order.",
-      {"applied", "order", "brightness", "contrast", "saturation", "hue"});
+      {{"applied", ValueKind::kFlag},
+       {"order", ValueKind::kInteger},
+       {"brightness"},
+       {"contrast"},
+       {"saturation"},
+       {"hue"}});
 }
 
 }  // namespace viewfold::augment

@@ -44,9 +44,10 @@ class GaussianBlur final : public Augmentation {
     return make_record(kName, {1.0F, static_cast<float>(sigma)});
   }
 
-  void apply(const OpRecord& record, Image& image) const override {
+  void apply(const OpRecord& record, Canvas& canvas) const override {
     if (happened(record)) {
-      viewfold::gaussian_blur(image, radius_of(image), static_cast<double>(record.values[1]));
+      viewfold::gaussian_blur(canvas.edit(), canvas.scratch(), radius_of(canvas.image()),
+                              static_cast<double>(record.values[1]));
     }
   }
 
@@ -58,7 +59,7 @@ class GaussianBlur final : public Augmentation {
 
 AugmentationEntry gaussian_blur_entry() {
   return augmentation_entry<GaussianBlur, GaussianBlurConfig>(
-      kName, "Blurs with a Gaussian of random width.", {"applied", "sigma"});
+      kName, "Blurs with a Gaussian of random width.", {{"applied", ValueKind::kFlag}, {"sigma"}});
 }
 
 }  // namespace viewfold::augment

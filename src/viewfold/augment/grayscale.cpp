@@ -26,9 +26,9 @@ class Grayscale final : public Augmentation {
     return make_record(kName, {rng.bernoulli(config_.probability) ? 1.0F : 0.0F});
   }
 
-  void apply(const OpRecord& record, Image& image) const override {
+  void apply(const OpRecord& record, Canvas& canvas) const override {
     if (happened(record)) {
-      remove_color(image);
+      remove_color(canvas.edit());
     }
   }
 
@@ -40,7 +40,7 @@ class Grayscale final : public Augmentation {
 
 AugmentationEntry grayscale_entry() {
   return augmentation_entry<Grayscale, GrayscaleConfig>(
-      kName, "Replaces red, green and blue by their luma.", {"applied"});
+      kName, "Replaces red, green and blue by their luma.", {{"applied", ValueKind::kFlag}});
 }
 
 }  // namespace viewfold::augment

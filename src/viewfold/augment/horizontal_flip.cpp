@@ -1,9 +1,6 @@
 // Mirrors left and right.
-#include <algorithm>
-#include <cstddef>
-
 #include "viewfold/augment/detail/operation.hpp"
-#include "viewfold/image/pixel.hpp"
+#include "viewfold/image/kernels/flip.hpp"
 
 namespace viewfold::augment {
 namespace {
@@ -19,15 +16,6 @@ struct HorizontalFlipConfig final : Config {
   }
 };
 
-template <class T>
-void flip_row(std::span<T> row, std::size_t bands) {
-  T* left = row.data();
-  T* right = row.data() + row.size() - bands;
-  for (; left < right; left += bands, right -= bands) {
-    std::swap_ranges(left, left + bands, right);
-  }
-}
-
 class HorizontalFlip final : public Augmentation {
  public:
   explicit HorizontalFlip(const HorizontalFlipConfig& config) : config_(config) {}
@@ -36,19 +24,19 @@ class HorizontalFlip final : public Augmentation {
     return make_record(kName, {rng.bernoulli(config_.probability) ? 1.0F : 0.0F});
   }
 
-  void apply(const OpRecord& record, Image& image) const override {
-    if (!happened(record)) {
-      return;
+  void apply(const OpRecord& record, Canvas& canvas) const override {
+    if (happened(record)) {
+      mirror_rows(canvas.image(), prepare_like(canvas));
+      canvas.advance();
     }
-    const auto bands = static_cast<std::size_t>(image.bands());
-    const std::size_t stride = static_cast<std::size_t>(image.width()) * bands;
-    with_pixel_type(image.type(), [&]<class T>() {
-      const auto values = image.values<T>();
-      for (std::size_t start = 0; start < values.size(); start += stride) {
-        flip_row(values.subspan(start, stride), bands);
-      }
-    });
   }
+
+  void apply_to_mask(const OpRecord& record, Canvas& mask) const override { apply(record, mask); }
+
+  [[nodiscard]] Point move(const OpRecord& record, Point point, ImageSize before) const override {
+    return happened(record) ? Point{before.width - point.x, point.y} : point;
+  }
+  using Augmentation::move;
 
  private:
   HorizontalFlipConfig config_;
@@ -58,7 +46,7 @@ class HorizontalFlip final : public Augmentation {
 
 AugmentationEntry horizontal_flip_entry() {
   return augmentation_entry<HorizontalFlip, HorizontalFlipConfig>(kName, "Mirrors left and right.",
-                                                                  {"applied"});
+                                                                  {{"applied", ValueKind::kFlag}});
 }
 
 }  // namespace viewfold::augment

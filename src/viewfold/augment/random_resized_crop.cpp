@@ -17,6 +17,7 @@ struct RandomResizedCropConfig final : Config {
   double ratio_max = 4.0 / 3.0;
   std::int64_t size = 224;
   std::string interpolation = "bilinear";
+  bool antialias = true;
 
   void visit(FieldVisitor& v) override {
     v.field("scale_min", scale_min,
@@ -32,9 +33,17 @@ struct RandomResizedCropConfig final : Config {
              .min = 1,
              .max = 16384});
     v.field("interpolation", interpolation,
-            {.doc = "filter of the antialiased resize", .choices = {"bilinear", "bicubic"}});
+            {.doc = "filter of the resize", .choices = {"bilinear", "bicubic"}});
+    v.field(
+        "antialias", antialias,
+        {.doc = "stretch the filter when shrinking, as Pillow does; off as torch's interpolate"});
   }
 };
+
+Box box_of(const OpRecord& record) {
+  const auto value = [&](std::size_t i) { return static_cast<int>(record.values[i]); };
+  return {value(0), value(1), value(2), value(3)};
+}
 
 OpRecord record_of(const Box& box, ImageSize size) {
   return make_record(kName, {static_cast<float>(box.x), static_cast<float>(box.y),
@@ -72,13 +81,30 @@ class RandomResizedCrop final : public Augmentation {
     return record_of(central_box(size), size);
   }
 
-  void apply(const OpRecord& record, Image& image) const override {
-    const auto value = [&](std::size_t i) { return static_cast<int>(record.values[i]); };
-    // Cut first, so that nothing outside the box leaks in at its rim: what all published recipes
-    // do.
-    image = crop(image, {value(0), value(1), value(2), value(3)});
-    image = resize_crop(image, {0, 0, image.width(), image.height()}, size_, size_, interpolation_);
+  void apply(const OpRecord& record, Canvas& canvas) const override {
+    const Image& image = canvas.image();
+    Image& out = canvas.prepare(size_, size_, image.bands(), image.type());
+    // Nothing outside the box leaks in at its rim: all published recipes cut first.
+    resize_crop(image, box_of(record), size_, size_,
+                {.interpolation = interpolation_, .antialias = config_.antialias, .isolated = true},
+                canvas.scratch(), out);
+    canvas.advance();
   }
+
+  void apply_to_mask(const OpRecord& record, Canvas& mask) const override {
+    const Image& image = mask.image();
+    Image& out = mask.prepare(size_, size_, image.bands(), image.type());
+    resize_crop_nearest(image, box_of(record), out);
+    mask.advance();
+  }
+
+  [[nodiscard]] Point move(const OpRecord& record,
+                           Point point,
+                           ImageSize /*before*/) const override {
+    const Box box = box_of(record);
+    return {(point.x - box.x) * size_ / box.width, (point.y - box.y) * size_ / box.height};
+  }
+  using Augmentation::move;
 
   [[nodiscard]] ImageSize size_after(ImageSize /*size*/) const override { return {size_, size_}; }
 
@@ -113,7 +139,12 @@ class RandomResizedCrop final : public Augmentation {
 AugmentationEntry random_resized_crop_entry() {
   return augmentation_entry<RandomResizedCrop, RandomResizedCropConfig>(
       kName, "Cuts a box of random area and shape and resizes it to the view.",
-      {"x", "y", "width", "height", "source_height", "source_width"});
+      {{"x", ValueKind::kInteger},
+       {"y", ValueKind::kInteger},
+       {"width", ValueKind::kInteger},
+       {"height", ValueKind::kInteger},
+       {"source_height", ValueKind::kInteger},
+       {"source_width", ValueKind::kInteger}});
 }
 
 }  // namespace viewfold::augment

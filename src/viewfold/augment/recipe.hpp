@@ -29,23 +29,30 @@ struct PipelineStep {
   std::unique_ptr<Config> config;
 };
 
-/// A recipe with its settings. A symmetric recipe has one pipeline for all views (keys
+/// Views of one size within a recipe: view i of the group is made by pipelines[i %
+/// pipelines.size()].
+struct RecipeGroup {
+  std::string name;        // "" where the recipe has only one group
+  std::int64_t views = 0;  // 0: as many as the method wants
+  std::vector<std::vector<PipelineStep>> pipelines;
+};
+
+/// A recipe with its settings. A symmetric group has one pipeline for all views (keys
 /// "<op>.<field>"); an asymmetric one has one per view (keys "view1.<op>.<field>",
-/// "view2.<op>.<field>").
+/// "view2.<op>.<field>"). In a multi-crop recipe the name of the group stands before them
+/// ("small.<op>.<field>"), and "<group>.views" is the number of its views.
 class RecipeConfig final : public Config {
  public:
-  /// The recipe called `name` ("simclr", "moco_v2", "byol", "simsiam", "none") at its defaults for
-  /// views of size x size pixels. Throws UsageError with the nearest known name.
+  /// The recipe called `name` (see recipe_table()) at its defaults for views of size x size pixels.
+  /// Throws UsageError with the nearest known name.
   RecipeConfig(std::string_view name, std::int64_t view_size);
 
   void visit(FieldVisitor& v) override;
 
-  [[nodiscard]] const std::vector<std::vector<PipelineStep>>& pipelines() const {
-    return pipelines_;
-  }
+  [[nodiscard]] const std::vector<RecipeGroup>& groups() const { return groups_; }
 
  private:
-  std::vector<std::vector<PipelineStep>> pipelines_;
+  std::vector<RecipeGroup> groups_;
 };
 
 /// Names and one-line summaries (with the source) of all recipes.
@@ -67,26 +74,45 @@ class Pipeline {
   /// adding an operation does not change what another one draws.
   [[nodiscard]] std::vector<OpRecord> sample(RngKey key, ImageSize size) const;
 
-  /// Applies drawn parameters, in order.
-  void apply(std::span<const OpRecord> records, Image& image) const;
+  /// The same into memory of the caller: one record per operation.
+  void sample(RngKey key, ImageSize size, std::span<OpRecord> records) const;
+
+  /// Applies drawn parameters to the current picture of `canvas`, in order.
+  void apply(std::span<const OpRecord> records, Canvas& canvas) const;
 
   [[nodiscard]] std::span<const std::string> op_names() const { return names_; }
+  [[nodiscard]] std::span<const std::unique_ptr<Augmentation>> ops() const { return ops_; }
 
  private:
   std::vector<std::string> names_;
   std::vector<std::unique_ptr<Augmentation>> ops_;
 };
 
-/// States which views a method wants: view i of a sample is made by pipelines[i %
+/// Views of one size within a plan: view i of the group is made by pipelines[i %
 /// pipelines.size()].
-struct ViewPlan {
-  std::int64_t views_per_sample = 2;
-  std::int64_t view_size = 32;  // height and width in pixels
+struct ViewGroup {
+  std::int64_t views = 2;  // of each sample
+  std::int64_t size = 32;  // height and width of a view in pixels
   std::vector<Pipeline> pipelines;
 };
 
-/// The plan of `views_per_sample` views made by `recipe`. Throws UsageError when a pipeline makes
-/// views of another size.
+/// States which views of a sample are made: those of the first group, then those of the second, ...
+struct ViewPlan {
+  std::vector<ViewGroup> groups;
+
+  [[nodiscard]] std::int64_t views_per_sample() const;
+
+  /// What makes view `view` of a sample. Throws ContractViolation when there is no such view.
+  [[nodiscard]] const Pipeline& pipeline_of(std::int64_t view) const;
+
+  /// Operations of the longest pipeline: room for the records of any view.
+  [[nodiscard]] std::size_t ops_per_view() const;
+};
+
+/// The plan of `views_per_sample` views made by `recipe`; 0 takes as many as the recipe makes, and
+/// 2 where it leaves that open. Throws UsageError when a multi-crop recipe makes another number,
+/// when the views of the first group are not of view_size x view_size pixels, or when those of one
+/// group differ in size.
 [[nodiscard]] ViewPlan make_view_plan(const RecipeConfig& recipe,
                                       std::int64_t views_per_sample,
                                       std::int64_t view_size);
@@ -99,5 +125,14 @@ struct View {
 
 /// Makes view `key.view` of `source` (seed, stream, epoch, sample and view come from `key`).
 [[nodiscard]] View make_view(const ViewPlan& plan, const Image& source, const RngKey& key);
+
+/// The same without memory of its own: the view becomes the current picture of `canvas`, and its
+/// parameters go to `records`, which holds plan.ops_per_view() of them; those that its pipeline
+/// does not need have no values. Allocates nothing once `canvas` has made views of this size.
+void make_view(const ViewPlan& plan,
+               const Image& source,
+               const RngKey& key,
+               Canvas& canvas,
+               std::span<OpRecord> records);
 
 }  // namespace viewfold

@@ -1,6 +1,6 @@
 // Inverts the values above a threshold.
 #include "viewfold/augment/detail/operation.hpp"
-#include "viewfold/image/pixel.hpp"
+#include "viewfold/image/kernels/point.hpp"
 
 namespace viewfold::augment {
 namespace {
@@ -29,17 +29,12 @@ class Solarize final : public Augmentation {
     return make_record(kName, {rng.bernoulli(config_.probability) ? 1.0F : 0.0F});
   }
 
-  void apply(const OpRecord& record, Image& image) const override {
-    if (!happened(record)) {
-      return;
+  void apply(const OpRecord& record, Canvas& canvas) const override {
+    if (happened(record)) {
+      viewfold::solarize(canvas.image(), static_cast<float>(config_.threshold),
+                         prepare_like(canvas));
+      canvas.advance();
     }
-    with_pixel_type(image.type(), [&]<class T>() {
-      const float threshold = static_cast<float>(config_.threshold) * full_scale<T>();
-      for (T& value : image.values<T>()) {
-        const auto inverted = static_cast<T>(static_cast<T>(full_scale<T>()) - value);
-        value = static_cast<float>(value) >= threshold ? inverted : value;
-      }
-    });
   }
 
  private:
@@ -50,7 +45,7 @@ class Solarize final : public Augmentation {
 
 AugmentationEntry solarize_entry() {
   return augmentation_entry<Solarize, SolarizeConfig>(
-      kName, "Inverts the values above a threshold.", {"applied"});
+      kName, "Inverts the values above a threshold.", {{"applied", ValueKind::kFlag}});
 }
 
 }  // namespace viewfold::augment

@@ -80,14 +80,19 @@ double Rng::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
-std::vector<std::uint32_t> Rng::permutation(std::uint32_t n) {
-  std::vector<std::uint32_t> order(n);
+void Rng::permute(std::span<std::uint32_t> order) {
+  const auto n = static_cast<std::uint32_t>(order.size());
   for (std::uint32_t i = 0; i < n; ++i) {
     order[i] = i;
   }
   for (std::uint32_t i = n; i > 1; --i) {
     std::swap(order[i - 1], order[below(i)]);
   }
+}
+
+std::vector<std::uint32_t> Rng::permutation(std::uint32_t n) {
+  std::vector<std::uint32_t> order(n);
+  permute(order);
   return order;
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -53,7 +54,10 @@ class Rng {
   /// Standard normal (Box-Muller).
   [[nodiscard]] double normal();
 
-  /// 0 .. n-1 in random order (Fisher-Yates).
+  /// Fills `order` with 0 .. order.size() - 1 in random order (Fisher-Yates).
+  void permute(std::span<std::uint32_t> order);
+
+  /// 0 .. n-1 in random order, as permute() draws it.
   [[nodiscard]] std::vector<std::uint32_t> permutation(std::uint32_t n);
 
  private:

@@ -91,13 +91,19 @@ std::size_t bytes_per_value(PixelType type) {
   throw ContractViolation("unknown pixel type");
 }
 
-Image::Image(int height, int width, int bands, PixelType type)
-    : height_(height),
-      width_(width),
-      bands_(bands),
-      type_(type) {
-  check(height >= 1 && width >= 1 && bands >= 1,
-        fmt::format("an image of {} x {} x {} has no pixels", height, width, bands));
+Image::Image(int height, int width, int bands, PixelType type) {
+  reshape(height, width, bands, type);
+  std::fill(bytes_.begin(), bytes_.end(), std::byte{0});
+}
+
+void Image::reshape(int height, int width, int bands, PixelType type) {
+  if (height < 1 || width < 1 || bands < 1) {  // formatted only when needed: runs for every view
+    check(false, fmt::format("an image of {} x {} x {} has no pixels", height, width, bands));
+  }
+  height_ = height;
+  width_ = width;
+  bands_ = bands;
+  type_ = type;
   bytes_.resize(value_count() * bytes_per_value(type));
 }
 

@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
+
+#include "viewfold/image/aligned.hpp"
 
 namespace viewfold {
 
@@ -22,6 +23,10 @@ class Image {
 
   /// A black image. Throws ContractViolation unless all three sizes are >= 1.
   Image(int height, int width, int bands, PixelType type = PixelType::kUint8);
+
+  /// Another size and type, with any content; keeps its memory where that is enough. Throws
+  /// ContractViolation unless all three sizes are >= 1.
+  void reshape(int height, int width, int bands, PixelType type);
 
   [[nodiscard]] int height() const { return height_; }
   [[nodiscard]] int width() const { return width_; }
@@ -47,7 +52,7 @@ class Image {
   int width_ = 0;
   int bands_ = 0;
   PixelType type_ = PixelType::kUint8;
-  std::vector<std::byte> bytes_;
+  AlignedVector<std::byte> bytes_;
 };
 
 /// The same picture with another pixel type: full range to full range (255 <-> 65535 <-> 1.0),

@@ -1,4 +1,4 @@
-// Implements antialiased separable resizing: columns first, then rows, in float.
+// Implements separable resizing: columns first, then rows, in float.
 #include "viewfold/image/resample.hpp"
 
 #include <algorithm>
@@ -7,201 +7,196 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/image/kernels/resample_rows.hpp"
 #include "viewfold/image/pixel.hpp"
 
 namespace viewfold {
 namespace {
 
-// Four floats in one SSE / NEON register. Three-band pixels are read and written four lanes wide;
-// the fourth belongs to the next pixel and is overwritten by it.
-using Float4 [[gnu::vector_size(16)]] = float;
-constexpr std::size_t kLanes = 4;
-
-Float4 load(const float* from) {
-  Float4 value;
-  std::memcpy(&value, from, sizeof(value));
-  return value;
-}
-
-void store(const Float4& value, float* to) {
-  std::memcpy(to, &value, sizeof(value));
-}
+// Scratch memory of a resize: tables of both axes, one row of the source, all filtered rows.
+enum Slot : std::size_t {
+  kColumnFirst,
+  kColumnCount,
+  kColumnWeights,
+  kRowFirst,
+  kRowCount,
+  kRowWeights,
+  kSourceRow,
+  kFiltered,
+};
 
 double filter_support(Interpolation interpolation) {
   return interpolation == Interpolation::kBilinear ? 1.0 : 2.0;
 }
 
-double filter_value(Interpolation interpolation, double x) {
+// `cubic_a` is the free parameter of the cubic family (Keys 1981).
+double filter_value(Interpolation interpolation, double x, double cubic_a) {
   x = std::abs(x);
   if (interpolation == Interpolation::kBilinear) {
     return std::max(0.0, 1.0 - x);
   }
-  constexpr double kA = -0.5;  // Pillow's, not the -0.75 of OpenCV and torch's plain bicubic
   if (x < 1.0) {
-    return ((kA + 2.0) * x - (kA + 3.0)) * x * x + 1.0;
+    return ((cubic_a + 2.0) * x - (cubic_a + 3.0)) * x * x + 1.0;
   }
-  return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * kA : 0.0;
+  return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * cubic_a : 0.0;
 }
 
-// The part [begin, end) of `source` pixels along one axis becomes `target` pixels.
+// The part [begin, end) of `source` pixels along one axis becomes `target` pixels. Only pixels of
+// [low, high) may be read.
 struct Span {
-  int source = 0;
+  int low = 0;
+  int high = 0;
   double begin = 0.0;
   double end = 0.0;
   int target = 0;
 };
 
-// Which source pixels make up each target pixel along one axis, and with which weights.
+// Which source pixels make up each target pixel, counted from `begin`; any target needs some of
+// [begin, begin + length).
 struct Axis {
-  struct Taps {
-    std::size_t first = 0;  // source index, counted from `begin`
-    std::size_t count = 0;
-    std::size_t weights = 0;  // where its weights start
-  };
-  std::size_t begin = 0;  // source pixels that any target needs: [begin, begin + length)
+  AxisTaps table;
+  std::size_t begin = 0;
   std::size_t length = 0;
-  std::vector<Taps> taps;
-  std::vector<float> weights;
 };
 
-// The geometry of Pillow's precompute_coeffs (src/libImaging/Resample.c): pixel centres at half
-// integers, a filter stretched by the scale when shrinking, weights of sum 1.
-Axis make_axis(const Span& span, Interpolation interpolation) {
+// Room for one axis in scratch memory.
+struct AxisRoom {
+  std::span<std::int32_t> first;
+  std::span<std::int32_t> count;
+  std::span<float> weights;
+  std::size_t taps = 0;
+};
+
+// Pillow's precompute_coeffs (src/libImaging/Resample.c): pixel centres at half integers, a filter
+// stretched by the scale when shrinking, weights of sum 1, cubic a = -0.5.
+void antialiased_taps(const Span& span, Interpolation interpolation, const AxisRoom& room) {
   const double scale = (span.end - span.begin) / span.target;
   const double stretch = std::max(scale, 1.0);
   const double support = filter_support(interpolation) * stretch;
-  Axis axis;
-  axis.taps.reserve(static_cast<std::size_t>(span.target));
-  axis.weights.reserve(static_cast<std::size_t>(span.target * (2.0 * support + 2.0)));
-  std::size_t last = 0;
-  for (int i = 0; i < span.target; ++i) {
-    const double center = span.begin + (i + 0.5) * scale;
-    // NOLINTBEGIN(bugprone-incorrect-roundings): as Pillow; what is negative becomes 0
-    const int first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(span.source, static_cast<int>(center + support + 0.5));
+  for (std::size_t i = 0; i < room.first.size(); ++i) {
+    const double center = span.begin + (static_cast<double>(i) + 0.5) * scale;
+    // NOLINTBEGIN(bugprone-incorrect-roundings): as Pillow; what is negative becomes low
+    const int first = std::max(span.low, static_cast<int>(center - support + 0.5));
+    const int end = std::min(span.high, static_cast<int>(center + support + 0.5));
     // NOLINTEND(bugprone-incorrect-roundings)
-    const std::size_t start = axis.weights.size();
+    const auto weights = room.weights.subspan(i * room.taps, static_cast<std::size_t>(end - first));
     double sum = 0.0;
-    for (int j = first; j < end; ++j) {
-      const double weight = filter_value(interpolation, (j + 0.5 - center) / stretch);
-      axis.weights.push_back(static_cast<float>(weight));
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      const double distance = (first + static_cast<double>(k) + 0.5 - center) / stretch;
+      const double weight = filter_value(interpolation, distance, -0.5);
+      weights[k] = static_cast<float>(weight);
       sum += weight;
     }
-    std::for_each(axis.weights.begin() + static_cast<std::ptrdiff_t>(start), axis.weights.end(),
-                  [&](float& weight) { weight = static_cast<float>(weight / sum); });
-    axis.taps.push_back(
-        {static_cast<std::size_t>(first), static_cast<std::size_t>(end - first), start});
-    last = std::max(last, static_cast<std::size_t>(end));
-  }
-  axis.begin = axis.taps.front().first;
-  axis.length = last - axis.begin;
-  for (auto& taps : axis.taps) {
-    taps.first -= axis.begin;
-  }
-  return axis;
-}
-
-// A pixel of any number of bands, filtered.
-void filter_pixel(std::span<const float> weights, const float* from, std::span<float> to) {
-  std::fill(to.begin(), to.end(), 0.0F);
-  for (const float weight : weights) {
-    for (float& sum : to) {
-      sum += weight * *from++;
+    const auto factor = static_cast<float>(1.0 / sum);
+    for (float& weight : weights) {
+      weight *= factor;
     }
+    room.first[i] = first;
+    room.count[i] = end - first;
   }
 }
 
-// One row of pixels, filtered along the columns. `to` has room for one value more than the row.
-void filter_columns(const Axis& axis, std::size_t bands, const float* from, float* to) {
-  for (const auto& taps : axis.taps) {
-    const float* weight = &axis.weights[taps.weights];
-    const float* pixel = from + taps.first * bands;
-    if (bands == 1) {
-      float sum = 0.0F;
-      for (std::size_t k = 0; k < taps.count; ++k) {
-        sum += weight[k] * pixel[k];
-      }
-      *to = sum;
-    } else if (bands == 3) {
-      Float4 sum{};
-      for (std::size_t k = 0; k < taps.count; ++k) {
-        sum += weight[k] * load(pixel + 3 * k);
-      }
-      store(sum, to);
-    } else {
-      filter_pixel({weight, taps.count}, pixel, {to, bands});
+// torch's interpolate(align_corners=False): the plain filter around each position, cubic a = -0.75,
+// where the pixel at the rim stands for all beyond it.
+void plain_taps(const Span& span, Interpolation interpolation, const AxisRoom& room) {
+  const double scale = (span.end - span.begin) / span.target;
+  const int support = static_cast<int>(filter_support(interpolation));
+  for (std::size_t i = 0; i < room.first.size(); ++i) {
+    double center = span.begin + (static_cast<double>(i) + 0.5) * scale - 0.5;
+    if (interpolation == Interpolation::kBilinear) {
+      center = std::max(center, static_cast<double>(span.low));
     }
-    to += bands;
+    const int left = static_cast<int>(std::floor(center)) - support + 1;
+    const int first = std::clamp(left, span.low, span.high - 1);
+    const int last = std::clamp(left + 2 * support - 1, span.low, span.high - 1);
+    const auto weights =
+        room.weights.subspan(i * room.taps, static_cast<std::size_t>(last - first + 1));
+    std::fill(weights.begin(), weights.end(), 0.0F);
+    for (int j = left; j < left + 2 * support; ++j) {
+      const int inside = std::clamp(j, first, last);
+      weights[static_cast<std::size_t>(inside - first)] +=
+          static_cast<float>(filter_value(interpolation, j - center, -0.75));
+    }
+    room.first[i] = first;
+    room.count[i] = last - first + 1;
   }
 }
 
-// The source rows that are needed, filtered along the columns: [rows.length, targets * bands], and
-// one value of padding.
+Axis make_axis(const Span& span, const ResizeOptions& options, Scratch& scratch, Slot first_slot) {
+  const double scale = (span.end - span.begin) / span.target;
+  const double stretch = options.antialias ? std::max(scale, 1.0) : 1.0;
+  const auto targets = static_cast<std::size_t>(span.target);
+  AxisRoom room{
+      .first = scratch.get<std::int32_t>(first_slot, targets),
+      .count = scratch.get<std::int32_t>(first_slot + 1U, targets),
+      .weights = {},
+      .taps = static_cast<std::size_t>(2.0 * filter_support(options.interpolation) * stretch) + 2};
+  room.weights = scratch.get<float>(first_slot + 2U, targets * room.taps);
+  if (options.antialias) {
+    antialiased_taps(span, options.interpolation, room);
+  } else {
+    plain_taps(span, options.interpolation, room);
+  }
+  const auto begin = *std::min_element(room.first.begin(), room.first.end());
+  std::int32_t end = 0;
+  for (std::size_t i = 0; i < targets; ++i) {
+    end = std::max(end, room.first[i] + room.count[i]);
+    room.first[i] -= begin;
+  }
+  return {.table = {room.first, room.count, room.weights, room.taps},
+          .begin = static_cast<std::size_t>(begin),
+          .length = static_cast<std::size_t>(end - begin)};
+}
+
+// The source rows that are needed, filtered along the columns: [rows.length, targets * bands].
 template <class T>
-std::vector<float> filter_all_columns(const Image& image,
-                                      const Axis& columns,
-                                      const Axis& rows,
-                                      Interpolation interpolation) {
+std::span<const float> filter_all_columns(const Image& image,
+                                          const Axis& columns,
+                                          const Axis& rows,
+                                          const ResizeOptions& options,
+                                          Scratch& scratch) {
   const auto bands = static_cast<std::size_t>(image.bands());
   const std::size_t stride = static_cast<std::size_t>(image.width()) * bands;
-  const std::size_t row_values = columns.taps.size() * bands;
-  const auto source = image.values<T>();
-  std::vector<float> row(columns.length * bands + kLanes);
-  std::vector<float> filtered(rows.length * row_values + kLanes);
-  for (std::size_t y = 0; y < rows.length; ++y) {
-    const T* from = &source[(rows.begin + y) * stride + columns.begin * bands];
-    std::transform(from, from + columns.length * bands, row.begin(),
-                   [](T value) { return static_cast<float>(value); });
-    filter_columns(columns, bands, row.data(), &filtered[y * row_values]);
+  const std::size_t row_values = columns.table.first.size() * bands;
+  const auto row = scratch.get<float>(kSourceRow, columns.length * bands);
+  const auto filtered = scratch.get<float>(kFiltered, rows.length * row_values);
+  const T* from = image.values<T>().data() + rows.begin * stride + columns.begin * bands;
+  for (std::size_t y = 0; y < rows.length; ++y, from += stride) {
+    to_floats(from, row.data(), row.size());
+    filter_columns(columns.table, bands, row.data(), &filtered[y * row_values]);
   }
-  if (interpolation == Interpolation::kBicubic) {
+  if (options.interpolation == Interpolation::kBicubic && options.antialias) {
     // Pillow keeps 8 bits between the passes, so overshoots are cut twice; for every pixel type
     // here, so that the type does not change the picture.
-    for (float& value : filtered) {
-      value = limit(value, full_scale<T>());
-    }
+    limit_floats(filtered, full_scale<T>());
   }
   return filtered;
 }
 
-template <class T>
-Image resample(const Image& image,
-               const Axis& columns,
-               const Axis& rows,
-               Interpolation interpolation) {
-  Image out(static_cast<int>(rows.taps.size()), static_cast<int>(columns.taps.size()),
-            image.bands(), image.type());
-  const std::size_t row_values = columns.taps.size() * static_cast<std::size_t>(image.bands());
-  const auto filtered = filter_all_columns<T>(image, columns, rows, interpolation);
-  std::vector<float> sums(row_values);
-  T* to = out.values<T>().data();
-  for (const auto& taps : rows.taps) {
-    std::fill(sums.begin(), sums.end(), 0.0F);
-    for (std::size_t k = 0; k < taps.count; ++k) {
-      const float weight = rows.weights[taps.weights + k];
-      const float* from = &filtered[(taps.first + k) * row_values];
-      for (std::size_t i = 0; i < row_values; ++i) {
-        sums[i] += weight * from[i];
-      }
+void resample(const Image& image,
+              const Span& columns,
+              const Span& rows,
+              const ResizeOptions& options,
+              Scratch& scratch,
+              Image& out) {
+  out.reshape(rows.target, columns.target, image.bands(), image.type());
+  const Axis column_axis = make_axis(columns, options, scratch, kColumnFirst);
+  const Axis row_axis = make_axis(rows, options, scratch, kRowFirst);
+  const std::size_t row_values =
+      static_cast<std::size_t>(columns.target) * static_cast<std::size_t>(image.bands());
+  const AxisTaps& taps = row_axis.table;
+  with_pixel_type(image.type(), [&]<class T>() {
+    const auto filtered = filter_all_columns<T>(image, column_axis, row_axis, options, scratch);
+    const auto to = out.values<T>();
+    for (std::size_t i = 0; i < taps.first.size(); ++i) {
+      filter_rows(taps.weights.subspan(i * taps.taps, static_cast<std::size_t>(taps.count[i])),
+                  &filtered[static_cast<std::size_t>(taps.first[i]) * row_values], row_values,
+                  to.subspan(i * row_values, row_values));
     }
-    to = std::transform(sums.begin(), sums.end(), to, to_pixel<T>);
-  }
-  return out;
-}
-
-Image resample(const Image& image,
-               const Span& columns,
-               const Span& rows,
-               Interpolation interpolation) {
-  const auto column_axis = make_axis(columns, interpolation);
-  const auto row_axis = make_axis(rows, interpolation);
-  return with_pixel_type(image.type(), [&]<class T>() {
-    return resample<T>(image, column_axis, row_axis, interpolation);
   });
 }
 
@@ -216,19 +211,16 @@ void check_box(const Image& image, const Box& box) {
 }
 
 // One axis of resize_center_crop: the central `size` pixels of the side after its resize.
-Span central_span(int side, int shorter, int size) {
+CentralSquare::Axis central_axis(int side, int shorter, int size) {
   const double resized = std::floor(static_cast<double>(size) * side / shorter);
   // torchvision's CenterCrop rounds half to even, as does the default rounding mode.
   const double skipped = std::nearbyint((resized - size) / 2.0);
   const double scale = side / resized;
-  return {side, skipped * scale, (skipped + size) * scale, size};
+  return {skipped * scale, scale};
 }
 
-}  // namespace
-
-Image crop(const Image& image, const Box& box) {
-  check_box(image, box);
-  Image out(box.height, box.width, image.bands(), image.type());
+void copy_box(const Image& image, const Box& box, Image& out) {
+  out.reshape(box.height, box.width, image.bands(), image.type());
   const std::size_t pixel = static_cast<std::size_t>(image.bands()) * bytes_per_value(image.type());
   const std::size_t from_stride = static_cast<std::size_t>(image.width()) * pixel;
   const std::size_t to_stride = static_cast<std::size_t>(box.width) * pixel;
@@ -237,29 +229,85 @@ Image crop(const Image& image, const Box& box) {
                              static_cast<std::size_t>(box.x) * pixel;
     std::memcpy(&out.bytes()[row * to_stride], &image.bytes()[from], to_stride);
   }
+}
+
+}  // namespace
+
+Image crop(const Image& image, const Box& box) {
+  check_box(image, box);
+  Image out;
+  copy_box(image, box, out);
   return out;
+}
+
+void resize_crop(const Image& image,
+                 const Box& box,
+                 int height,
+                 int width,
+                 const ResizeOptions& options,
+                 Scratch& scratch,
+                 Image& out) {
+  check_box(image, box);
+  check(height >= 1 && width >= 1, "an image is resized to at least 1 x 1 pixels");
+  if (box.height == height && box.width == width) {
+    copy_box(image, box, out);
+    return;
+  }
+  const auto axis = [&options](int side, int begin, int length, int target) {
+    return Span{options.isolated ? begin : 0, options.isolated ? begin + length : side,
+                static_cast<double>(begin), static_cast<double>(begin) + length, target};
+  };
+  resample(image, axis(image.width(), box.x, box.width, width),
+           axis(image.height(), box.y, box.height, height), options, scratch, out);
+}
+
+void resize_crop_nearest(const Image& image, const Box& box, Image& out) {
+  check_box(image, box);
+  check(out.bands() == image.bands() && out.type() == image.type(),
+        "the output must have the bands and the type of the image");
+  const std::size_t pixel = static_cast<std::size_t>(image.bands()) * bytes_per_value(image.type());
+  const auto at = [](int begin, int length, int target, int i) {
+    return begin + static_cast<int>((2 * std::int64_t{i} + 1) * length / (2 * target));
+  };
+  std::byte* to = out.bytes().data();
+  for (int y = 0; y < out.height(); ++y) {
+    const auto row = static_cast<std::size_t>(at(box.y, box.height, out.height(), y)) *
+                     static_cast<std::size_t>(image.width());
+    for (int x = 0; x < out.width(); ++x, to += pixel) {
+      const auto column = static_cast<std::size_t>(at(box.x, box.width, out.width(), x));
+      std::memcpy(to, &image.bytes()[(row + column) * pixel], pixel);
+    }
+  }
 }
 
 Image resize_crop(
     const Image& image, const Box& box, int height, int width, Interpolation interpolation) {
-  check_box(image, box);
-  check(height >= 1 && width >= 1, "an image is resized to at least 1 x 1 pixels");
-  if (box.height == height && box.width == width) {
-    return crop(image, box);
-  }
-  const Span columns{image.width(), static_cast<double>(box.x),
-                     static_cast<double>(box.x) + box.width, width};
-  const Span rows{image.height(), static_cast<double>(box.y),
-                  static_cast<double>(box.y) + box.height, height};
-  return resample(image, columns, rows, interpolation);
+  Scratch scratch;
+  Image out;
+  resize_crop(image, box, height, width, {.interpolation = interpolation}, scratch, out);
+  return out;
+}
+
+void resize_center_crop(const Image& image, int size, Scratch& scratch, Image& out) {
+  check(!image.empty() && size >= 1, "a centre crop needs an image and a size of at least 1");
+  const auto square = central_square(image.height(), image.width(), size);
+  const auto kept = [size](int side, const CentralSquare::Axis& axis) {
+    return Span{0, side, axis.begin, axis.begin + size * axis.scale, size};
+  };
+  // Only the central square is computed: the resized long side of a 1 x 100000 image would be huge.
+  resample(image, kept(image.width(), square.x), kept(image.height(), square.y), {}, scratch, out);
+}
+
+CentralSquare central_square(int height, int width, int size) {
+  const int shorter = std::min(height, width);
+  return {central_axis(width, shorter, size), central_axis(height, shorter, size)};
 }
 
 Image resize_center_crop(const Image& image, int size) {
-  check(!image.empty() && size >= 1, "a centre crop needs an image and a size of at least 1");
-  const int shorter = std::min(image.height(), image.width());
-  // Only the central square is computed: the resized long side of a 1 x 100000 image would be huge.
-  return resample(image, central_span(image.width(), shorter, size),
-                  central_span(image.height(), shorter, size), Interpolation::kBilinear);
+  Scratch scratch;
+  Image out;
+  resize_center_crop(image, size, scratch, out);
+  return out;
 }
 
 }  // namespace viewfold

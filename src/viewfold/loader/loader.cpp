@@ -7,6 +7,8 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <thread>
 
 #include <fmt/format.h>
@@ -28,7 +30,7 @@ std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size
 struct Loader::State {
   std::shared_ptr<const Dataset> dataset;
   ViewPlan plan;
-  Normalization normalization;
+  std::optional<Normalizer> normalizer;
   LoaderOptions options;
 
   mutable std::mutex mutex;
@@ -49,10 +51,10 @@ struct Loader::State {
 
   void work();
   std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
-  ViewBatch make_batch(std::int64_t step);
+  ViewBatch make_batch(std::int64_t step, Canvas& canvas);
   Image decode(std::uint32_t index) const;
   Image read_image(std::uint32_t& index);
-  void make_sample(ViewBatch& batch, std::size_t position);
+  void make_sample(ViewBatch& batch, std::size_t position, Canvas& canvas);
 };
 
 std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::int64_t epoch) {
@@ -96,35 +98,40 @@ Image Loader::State::read_image(std::uint32_t& index) {
   }
 }
 
-void Loader::State::make_sample(ViewBatch& batch, std::size_t position) {
+void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Canvas& canvas) {
   const Image source = read_image(batch.indices[position]);
   const auto n = static_cast<std::size_t>(batch.size());
-  const auto values = static_cast<std::size_t>(options.bands * plan.view_size * plan.view_size);
-  auto* data = batch.stacked.data_ptr<float>();
-  for (std::int64_t v = 0; v < batch.views; ++v) {
-    View view = make_view(plan, source,
-                          {.seed = options.seed,
-                           .stream = "view",
-                           .epoch = static_cast<std::uint32_t>(batch.epoch),
-                           .sample = batch.indices[position],
-                           .view = static_cast<std::uint16_t>(v)});
-    const std::size_t row = static_cast<std::size_t>(v) * n + position;
-    write_normalized(view.image, normalization, {data + row * values, values});
-    batch.records[row] = std::move(view.records);
+  RngKey key{.seed = options.seed,
+             .stream = "view",
+             .epoch = static_cast<std::uint32_t>(batch.epoch),
+             .sample = batch.indices[position]};
+  for (std::size_t g = 0; g < plan.groups.size(); ++g) {
+    const auto& group = plan.groups[g];
+    const auto values = static_cast<std::size_t>(options.bands * group.size * group.size);
+    float* to = batch.groups[g].data_ptr<float>() + position * values;
+    for (std::int64_t i = 0; i < group.views; ++i, ++key.view, to += n * values) {
+      const std::size_t row = key.view * n + position;
+      make_view(plan, source, key, canvas,
+                std::span(batch.records).subspan(row * batch.ops_per_view, batch.ops_per_view));
+      normalizer->write(canvas.image(), {to, values});
+    }
   }
 }
 
-ViewBatch Loader::State::make_batch(std::int64_t step) {
+ViewBatch Loader::State::make_batch(std::int64_t step, Canvas& canvas) {
   const std::int64_t per_epoch = batches_per_epoch(dataset->size(), options.batch_size);
   ViewBatch batch;
   batch.epoch = step / per_epoch;
-  batch.views = plan.views_per_sample;
   const auto epoch_order = order_of(batch.epoch);
   const auto first = epoch_order->begin() + (step % per_epoch) * options.batch_size;
   batch.indices.assign(first, first + options.batch_size);
-  batch.stacked = empty_channels_last(batch.views * options.batch_size, options.bands,
-                                      plan.view_size, plan.view_size);
-  batch.records.resize(static_cast<std::size_t>(batch.views * options.batch_size));
+  for (const auto& group : plan.groups) {
+    batch.groups.push_back(empty_channels_last(group.views * options.batch_size, options.bands,
+                                               group.size, group.size));
+  }
+  batch.ops_per_view = plan.ops_per_view();
+  batch.records.resize(static_cast<std::size_t>(batch.views() * options.batch_size) *
+                       batch.ops_per_view);
   for (std::size_t i = 0; i < batch.indices.size(); ++i) {
     {
       const std::scoped_lock lock(mutex);
@@ -132,12 +139,13 @@ ViewBatch Loader::State::make_batch(std::int64_t step) {
         return {};
       }
     }
-    make_sample(batch, i);
+    make_sample(batch, i, canvas);
   }
   return batch;
 }
 
 void Loader::State::work() {
+  Canvas canvas;
   while (true) {
     std::int64_t step = 0;
     {
@@ -153,7 +161,7 @@ void Loader::State::work() {
       step = next_to_make++;
     }
     try {
-      ViewBatch batch = make_batch(step);
+      ViewBatch batch = make_batch(step, canvas);
       const std::scoped_lock lock(mutex);
       finished.emplace(step, std::move(batch));
     } catch (...) {
@@ -170,13 +178,13 @@ void Loader::State::work() {
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset,
                ViewPlan plan,
-               Normalization normalization,
+               const Normalization& normalization,
                const LoaderOptions& options)
     : state_(std::make_unique<State>()) {
   (void)batches_per_epoch(dataset->size(), options.batch_size);
   state_->dataset = std::move(dataset);
   state_->plan = std::move(plan);
-  state_->normalization = std::move(normalization);
+  state_->normalizer.emplace(normalization);
   state_->options = options;
   state_->next_to_make = options.first_step;
   state_->next_to_take = options.first_step;

@@ -35,7 +35,7 @@ class Loader {
   /// Throws UsageError when the data set is smaller than one batch.
   Loader(std::shared_ptr<const Dataset> dataset,
          ViewPlan plan,
-         Normalization normalization,
+         const Normalization& normalization,
          const LoaderOptions& options);
 
   /// Stops the workers; returns within the time of one sample.

@@ -6,47 +6,36 @@
 #include <fmt/ranges.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/image/kernels/normalize.hpp"
 
 namespace viewfold {
-namespace {
-
-template <class T>
-void write_values(std::span<const T> values,
-                  float full_scale,
-                  const Normalization& normalization,
-                  std::span<float> out) {
-  const std::size_t bands = normalization.mean.size();
-  std::vector<float> scale(bands);
-  std::vector<float> shift(bands);
-  for (std::size_t b = 0; b < bands; ++b) {
-    scale[b] = static_cast<float>(1.0 / (full_scale * normalization.std[b]));
-    shift[b] = static_cast<float>(-normalization.mean[b] / normalization.std[b]);
-  }
-  for (std::size_t i = 0; i < values.size(); i += bands) {
-    for (std::size_t b = 0; b < bands; ++b) {
-      out[i + b] = static_cast<float>(values[i + b]) * scale[b] + shift[b];
+Normalizer::Normalizer(const Normalization& normalization) : bands_(normalization.mean.size()) {
+  check(bands_ >= 1 && normalization.std.size() == bands_,
+        "one mean and one std per band is needed");
+  constexpr std::array kWhite = {255.0, 65535.0, 1.0};  // in the order of PixelType
+  for (std::size_t type = 0; type < patterns_.size(); ++type) {
+    auto& pattern = patterns_[type];
+    for (std::size_t i = 0; i < bands_ * kNormalizeRepeats; ++i) {
+      const double std = normalization.std[i % bands_];
+      pattern.scale.push_back(static_cast<float>(1.0 / (kWhite[type] * std)));
+      pattern.shift.push_back(static_cast<float>(-normalization.mean[i % bands_] / std));
     }
   }
 }
 
-}  // namespace
+void Normalizer::write(const Image& image, std::span<float> out) const {
+  if (static_cast<std::size_t>(image.bands()) != bands_) {  // formatted only when needed
+    check(false,
+          fmt::format("{} bands cannot be normalised by statistics of {}", image.bands(), bands_));
+  }
+  const auto& pattern = patterns_[static_cast<std::size_t>(image.type())];
+  scale_and_shift(image, pattern.scale, pattern.shift, out);
+}
 
 void write_normalized(const Image& image,
                       const Normalization& normalization,
                       std::span<float> out) {
-  const auto bands = static_cast<std::size_t>(image.bands());
-  check(normalization.mean.size() == bands && normalization.std.size() == bands,
-        fmt::format("{} bands cannot be normalised by statistics of {}", bands,
-                    normalization.mean.size()));
-  check(out.size() == image.value_count(), "the output must hold exactly the values of the image");
-  switch (image.type()) {
-    case PixelType::kUint8:
-      return write_values(image.values<std::uint8_t>(), 255.0F, normalization, out);
-    case PixelType::kUint16:
-      return write_values(image.values<std::uint16_t>(), 65535.0F, normalization, out);
-    case PixelType::kFloat32:
-      return write_values(image.values<float>(), 1.0F, normalization, out);
-  }
+  Normalizer(normalization).write(image, out);
 }
 
 at::Tensor empty_channels_last(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w) {
@@ -59,11 +48,12 @@ at::Tensor to_tensor(std::span<const Image> images, const Normalization& normali
   auto out = empty_channels_last(static_cast<std::int64_t>(images.size()), first.bands(),
                                  first.height(), first.width());
   auto* data = out.data_ptr<float>();
+  const Normalizer normalizer(normalization);
   for (const Image& image : images) {
     check(image.height() == first.height() && image.width() == first.width() &&
               image.bands() == first.bands(),
           "all images of a tensor must have one size");
-    write_normalized(image, normalization, {data, image.value_count()});
+    normalizer.write(image, {data, image.value_count()});
     data += image.value_count();
   }
   return out;

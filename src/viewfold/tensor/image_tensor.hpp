@@ -1,6 +1,7 @@
 // Images to normalised tensors.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,26 @@ namespace viewfold {
 struct Normalization {
   std::vector<double> mean;  // one per band
   std::vector<double> std;   // one per band, > 0
+};
+
+/// A Normalization made ready for many images.
+class Normalizer {
+ public:
+  /// Throws ContractViolation unless there is one mean and one std per band.
+  explicit Normalizer(const Normalization& normalization);
+
+  /// Writes the normalised values of `image` to `out` in HWC order; out has value_count() elements.
+  /// Throws ContractViolation when sizes or band counts do not fit.
+  void write(const Image& image, std::span<float> out) const;
+
+ private:
+  // Per band and repeated, for values that count to 255, 65535 and 1.
+  struct Pattern {
+    std::vector<float> scale;
+    std::vector<float> shift;
+  };
+  std::size_t bands_;
+  std::array<Pattern, 3> patterns_;
 };
 
 /// Writes the normalised values of `image` to `out` in HWC order; out has value_count() elements.

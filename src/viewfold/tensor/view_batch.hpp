@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,17 +14,31 @@ namespace viewfold {
 
 /// The views of N samples, their data set indices, their drawn parameters.
 struct ViewBatch {
-  at::Tensor stacked;  // [V * N, C, H, W] float32, channels-last, normalised: view 0 of all, view 1
-                       // of all, ...
-  std::int64_t views = 0;                      // V
-  std::vector<std::uint32_t> indices;          // N, into the training data set
-  std::vector<std::vector<OpRecord>> records;  // V * N, in the order of `stacked`
+  /// One tensor per group of the plan: [v * N, C, S, S] float32, channels-last, normalised, for the
+  /// v views of size S of the group: the first of all samples, the second of all, ...
+  std::vector<at::Tensor> groups;
+  std::vector<std::uint32_t> indices;  // N, into the training data set
+  std::vector<OpRecord> records;       // V * N * ops_per_view, in the order of the views
+  std::size_t ops_per_view = 0;
   std::int64_t epoch = 0;
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(indices.size()); }
 
-  /// View v of all samples: [N, C, H, W], a slice of `stacked`.
+  /// V, over all groups.
+  [[nodiscard]] std::int64_t views() const;
+
+  /// View v of all samples: [N, C, S, S], a slice of its group.
   [[nodiscard]] at::Tensor view(std::int64_t v) const;
+
+  /// The parameters of view v of sample i of this batch: ops_per_view records.
+  [[nodiscard]] std::span<const OpRecord> records_of(std::int64_t v, std::int64_t i) const;
+
+  /// One drawn parameter of all views, in the order of the views: name is "<operation>.<column>",
+  /// where the second use of an operation in a pipeline is "<operation>#2".
+  /// returns [V * N]: bool for a flag, int64 for an integer, else float32; false, -1 or NaN where
+  /// the pipeline of a view has no such operation. Throws UsageError when the name means nothing or
+  /// no view has it.
+  [[nodiscard]] at::Tensor column(std::string_view name) const;
 };
 
 }  // namespace viewfold

@@ -40,6 +40,11 @@ CollapseAlarm::CollapseAlarm(std::vector<KnownConstant> constants)
       "the outputs of all images are the same (their standard deviation is nearly 0): likely a "
       "missing "
       "stop-gradient, predictor or negative, or a learning rate that is too high";
+  cone_sign_.what = fmt::format(
+      "the outputs of all images lie in a narrow cone (their standard deviation stays below {} of "
+      "that of a full sphere): likely a missing stop-gradient, predictor or negative",
+      kConeStd);
+  cone_sign_.patience = kConePatience;
   rank_sign_.what =
       "the outputs use fewer than two directions (effective rank below 1.5): likely too strong a "
       "learning rate or weight decay, or views that share nothing but one shortcut";
@@ -53,7 +58,7 @@ std::optional<std::string> CollapseAlarm::update(Sign& sign, bool present, std::
   if (sign.standing++ == 0) {
     sign.since = step;
   }
-  if (sign.standing < kPatience || sign.raised) {
+  if (sign.standing < sign.patience || sign.raised) {
     return std::nullopt;
   }
   sign.raised = true;
@@ -70,6 +75,7 @@ std::optional<std::string> CollapseAlarm::observe(std::int64_t step,
     }
   };
   add(update(std_sign_, spread.std < kMinStd, step));
+  add(update(cone_sign_, spread.std >= kMinStd && spread.std < kConeStd, step));
   add(update(rank_sign_, spread.effective_rank < kMinRank, step));
   for (std::size_t i = 0; i < constants_.size(); ++i) {
     const double value = constants_[i].value;

@@ -188,7 +188,7 @@ TrainResult Loop::run() {
     const double loss = output.loss.item<double>();
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
     train_seconds_ += seconds_since(step_start);
-    views_ += batch.size() * batch.views;
+    views_ += batch.size() * batch.views();
     ++step_;
     if (!std::isfinite(loss)) {
       throw DivergedError(

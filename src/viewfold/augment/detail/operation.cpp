@@ -2,6 +2,7 @@
 #include "viewfold/augment/detail/operation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,29 @@ void check_range(std::string_view op,
     throw UsageError(fmt::format("{0}: {1} = {2} is above {3} = {4} (lower {1} or raise {3})", op,
                                  low_name, low, high_name, high));
   }
+}
+
+void Augmentation::apply_to_mask(const OpRecord& /*record*/, Canvas& /*mask*/) const {}
+
+Point Augmentation::move(const OpRecord& /*record*/, Point point, ImageSize /*before*/) const {
+  return point;
+}
+
+Rect Augmentation::move(const OpRecord& record, const Rect& rect, ImageSize before) const {
+  const std::array corners = {
+      move(record, Point{rect.left, rect.top}, before),
+      move(record, Point{rect.right, rect.top}, before),
+      move(record, Point{rect.left, rect.bottom}, before),
+      move(record, Point{rect.right, rect.bottom}, before),
+  };
+  Rect hull{corners[0].x, corners[0].y, corners[0].x, corners[0].y};
+  for (const auto& corner : corners) {
+    hull.left = std::min(hull.left, corner.x);
+    hull.top = std::min(hull.top, corner.y);
+    hull.right = std::max(hull.right, corner.x);
+    hull.bottom = std::max(hull.bottom, corner.y);
+  }
+  return hull;
 }
 
 const AugmentationEntry& find_augmentation(std::string_view name) {

@@ -23,6 +23,17 @@ namespace viewfold {
   return record.values[0] != 0.0F;
 }
 
+/// A buffer of the size, bands and type of the current picture, to write its successor into.
+[[nodiscard]] inline Image& prepare_like(Canvas& canvas) {
+  const Image& image = canvas.image();
+  return canvas.prepare(image.height(), image.width(), image.bands(), image.type());
+}
+
+/// A seed that a record holds exactly: 24 bits.
+[[nodiscard]] inline float draw_seed(Rng& rng) {
+  return static_cast<float>(rng.next_u32() >> 8U);
+}
+
 /// Throws UsageError unless low <= high; `op` and the names of the two settings are for the
 /// message.
 void check_range(std::string_view op,

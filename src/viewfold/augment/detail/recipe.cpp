@@ -106,12 +106,20 @@ std::vector<PipelineStep> pipeline(Steps&&... steps) {
 }
 
 using Pipelines = std::vector<std::vector<PipelineStep>>;
+using Groups = std::vector<RecipeGroup>;
 
 template <class... Each>
 Pipelines pipelines(Each&&... each) {
   Pipelines made;
   (made.push_back(std::forward<Each>(each)), ...);
   return made;
+}
+
+// A recipe of views of one size, as many as the method wants.
+Groups one_group(Pipelines&& made) {
+  Groups groups;
+  groups.push_back({.name = "", .views = 0, .pipelines = std::move(made)});
+  return groups;
 }
 
 // In every small variant the blur stays in its place with probability 0, so that it can be switched
@@ -122,61 +130,143 @@ double unless_small(std::int64_t view_size, double probability) {
 
 // SimCLR (arXiv:2002.05709) appendix A with colour strength s = 1; small: appendix B.9, s = 0.5 and
 // no blur. The paper's TensorFlow code resizes bicubically.
-Pipelines simclr(std::int64_t size) {
+Groups simclr(std::int64_t size) {
   const double s = scale_of(size) == ImageScale::kSmall ? 0.5 : 1.0;
-  return pipelines(pipeline(crop_step(size, 0.08, "bicubic"), flip_step(),
-                            jitter_step(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s), gray_step(),
-                            blur_step(unless_small(size, 0.5))));
+  return one_group(pipelines(pipeline(crop_step(size, 0.08, "bicubic"), flip_step(),
+                                      jitter_step(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s), gray_step(),
+                                      blur_step(unless_small(size, 0.5)))));
+}
+
+// MoCo v1 (arXiv:1911.05722) and its official code: grayscale before a jitter that always happens.
+// Small: as the large one, which has no blur.
+Groups moco_v1(std::int64_t size) {
+  auto jitter = step("color_jitter", {{"probability", 1.0},
+                                      {"brightness", 0.4},
+                                      {"contrast", 0.4},
+                                      {"saturation", 0.4},
+                                      {"hue", 0.4}});
+  return one_group(
+      pipelines(pipeline(crop_step(size, 0.2), gray_step(), std::move(jitter), flip_step())));
 }
 
 // MoCo v2 (arXiv:2003.04297) and its official code; the flip comes last there.
-Pipelines moco_large(std::int64_t size, double blur_probability) {
-  return pipelines(pipeline(crop_step(size, 0.2), jitter_step(0.4, 0.4, 0.4, 0.1), gray_step(),
-                            blur_step(blur_probability), flip_step()));
+Groups moco_large(std::int64_t size, double blur_probability) {
+  return one_group(pipelines(pipeline(crop_step(size, 0.2), jitter_step(0.4, 0.4, 0.4, 0.1),
+                                      gray_step(), blur_step(blur_probability), flip_step())));
 }
 
 // Small: the authors' CIFAR-10 notebook (facebookresearch/moco, branch colab-notebook), where the
 // crop keeps torchvision's default scale and the flip follows it.
-Pipelines moco_v2(std::int64_t size) {
+Groups moco_v2(std::int64_t size) {
   if (scale_of(size) == ImageScale::kLarge) {
     return moco_large(size, 0.5);
   }
-  return pipelines(pipeline(crop_step(size, 0.08), flip_step(), jitter_step(0.4, 0.4, 0.4, 0.1),
-                            gray_step(), blur_step(0.0)));
+  return one_group(
+      pipelines(pipeline(crop_step(size, 0.08), flip_step(), jitter_step(0.4, 0.4, 0.4, 0.1),
+                         gray_step(), blur_step(0.0))));
 }
 
 // BYOL (arXiv:2006.07733) table 6; small: without blur, as solo-learn's CIFAR recipe.
-Pipelines byol(std::int64_t size) {
+Groups byol(std::int64_t size) {
   const auto view = [size](double blur_probability, double solarize_probability) {
     return pipeline(crop_step(size, 0.08, "bicubic"), flip_step(), jitter_step(0.4, 0.4, 0.2, 0.1),
                     gray_step(), blur_step(unless_small(size, blur_probability)),
                     solarize_step(solarize_probability));
   };
-  return pipelines(view(1.0, 0.0), view(0.1, 0.2));
+  return one_group(pipelines(view(1.0, 0.0), view(0.1, 0.2)));
 }
 
 // SimSiam (arXiv:2011.10566): as MoCo v2; small: appendix D, the same without blur.
-Pipelines simsiam(std::int64_t size) {
+Groups simsiam(std::int64_t size) {
   return moco_large(size, unless_small(size, 0.5));
 }
 
-Pipelines none(std::int64_t size) {
-  return pipelines(pipeline(step("center_crop", {{"size", size}})));
+// Small crops in the proportion 96 / 224 of the papers, in multiples of 4 pixels.
+std::int64_t small_crop(std::int64_t size) {
+  return std::max<std::int64_t>(4, (size * 96 / 224 + 2) / 4 * 4);
+}
+
+PipelineStep range_crop_step(std::int64_t size,
+                             double scale_min,
+                             double scale_max,
+                             std::string_view interpolation) {
+  return step("random_resized_crop", {{"size", size},
+                                      {"scale_min", scale_min},
+                                      {"scale_max", scale_max},
+                                      {"interpolation", interpolation}});
+}
+
+// SwAV (arXiv:2006.09882) and its official code: 2 x 224 from 14 .. 100 % of the area, 6 x 96 from
+// 5 .. 14 %. Small: colour strength 0.5 and no blur, as SimCLR's.
+Groups swav(std::int64_t size) {
+  const double s = scale_of(size) == ImageScale::kSmall ? 0.5 : 1.0;
+  const auto view = [&](std::int64_t side, double scale_min, double scale_max) {
+    return pipelines(pipeline(range_crop_step(side, scale_min, scale_max, "bilinear"), flip_step(),
+                              jitter_step(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s), gray_step(),
+                              blur_step(unless_small(size, 0.5))));
+  };
+  Groups groups;
+  groups.push_back({.name = "large", .views = 2, .pipelines = view(size, 0.14, 1.0)});
+  groups.push_back({.name = "small", .views = 6, .pipelines = view(small_crop(size), 0.05, 0.14)});
+  return groups;
+}
+
+// DINO (arXiv:2104.14294) and its official code: two large crops from 40 .. 100 % of the area, made
+// differently, and eight small ones from 5 .. 40 %. Small: no blur.
+Groups dino(std::int64_t size) {
+  const auto large = [size](double blur_probability, double solarize_probability) {
+    return pipeline(range_crop_step(size, 0.4, 1.0, "bicubic"), flip_step(),
+                    jitter_step(0.4, 0.4, 0.2, 0.1), gray_step(),
+                    blur_step(unless_small(size, blur_probability)),
+                    solarize_step(solarize_probability));
+  };
+  auto small =
+      pipeline(range_crop_step(small_crop(size), 0.05, 0.4, "bicubic"), flip_step(),
+               jitter_step(0.4, 0.4, 0.2, 0.1), gray_step(), blur_step(unless_small(size, 0.5)));
+  Groups groups;
+  groups.push_back(
+      {.name = "large", .views = 2, .pipelines = pipelines(large(1.0, 0.0), large(0.1, 0.2))});
+  groups.push_back({.name = "small", .views = 8, .pipelines = pipelines(std::move(small))});
+  return groups;
+}
+
+// The two families of the invariance study (arXiv:2111.11398, there "ventral" and "dorsal"): MoCo
+// v2's operations that move pixels, and those that change them.
+Groups spatial(std::int64_t size) {
+  return one_group(pipelines(pipeline(crop_step(size, 0.2), flip_step())));
+}
+
+Groups appearance(std::int64_t size) {
+  return one_group(pipelines(pipeline(jitter_step(0.4, 0.4, 0.4, 0.1), gray_step(),
+                                      blur_step(unless_small(size, 0.5)),
+                                      step("center_crop", {{"size", size}}))));
+}
+
+Groups none(std::int64_t size) {
+  return one_group(pipelines(pipeline(step("center_crop", {{"size", size}}))));
 }
 
 struct Recipe {
   RecipeSummary summary;
-  Pipelines (*build)(std::int64_t view_size);
+  Groups (*build)(std::int64_t view_size);
 };
 
 constexpr std::array kRecipes = {
+    Recipe{
+        {"appearance", "the invariance study's (arXiv:2111.11398): colours and blur, no geometry"},
+        appearance},
     Recipe{{"byol", "BYOL (arXiv:2006.07733) table 6: two views made differently"}, byol},
+    Recipe{{"dino", "DINO (arXiv:2104.14294): 2 large and 8 small crops"}, dino},
+    Recipe{{"moco_v1", "MoCo v1 (arXiv:1911.05722): crop, grayscale, jitter, flip"}, moco_v1},
     Recipe{{"moco_v2", "MoCo v2 (arXiv:2003.04297); up to 64 px as its CIFAR-10 notebook"},
            moco_v2},
     Recipe{{"none", "no randomness: the central square of the image"}, none},
     Recipe{{"simclr", "SimCLR (arXiv:2002.05709) appendix A; up to 64 px appendix B.9"}, simclr},
     Recipe{{"simsiam", "SimSiam (arXiv:2011.10566): as MoCo v2; up to 64 px without blur"},
            simsiam},
+    Recipe{{"spatial", "the invariance study's (arXiv:2111.11398): crop and flip, no colours"},
+           spatial},
+    Recipe{{"swav", "SwAV (arXiv:2006.09882): 2 large and 6 small crops"}, swav},
 };
 
 const Recipe& find_recipe(std::string_view name) {
@@ -204,18 +294,30 @@ ImageScale scale_of(std::int64_t view_size) {
 }
 
 RecipeConfig::RecipeConfig(std::string_view name, std::int64_t view_size)
-    : pipelines_(find_recipe(name).build(view_size)) {}
+    : groups_(find_recipe(name).build(view_size)) {}
 
 void RecipeConfig::visit(FieldVisitor& v) {
-  for (std::size_t i = 0; i < pipelines_.size(); ++i) {
-    const bool asymmetric = pipelines_.size() > 1;
-    if (asymmetric) {
-      v.enter(fmt::format("view{}", i + 1));
-    }
-    for (auto& made : pipelines_[i]) {
+  const auto visit_pipeline = [&v](std::vector<PipelineStep>& steps) {
+    for (auto& made : steps) {
       visit_group(v, made.op, *made.config);
     }
-    if (asymmetric) {
+  };
+  for (auto& group : groups_) {
+    if (groups_.size() > 1) {
+      v.enter(group.name);
+      v.field("views", group.views,
+              {.doc = "views of this size that are made of each image", .min = 1, .max = 64});
+    }
+    for (std::size_t i = 0; i < group.pipelines.size(); ++i) {
+      if (group.pipelines.size() == 1) {
+        visit_pipeline(group.pipelines[i]);
+      } else {
+        v.enter(fmt::format("view{}", i + 1));
+        visit_pipeline(group.pipelines[i]);
+        v.leave();
+      }
+    }
+    if (groups_.size() > 1) {
       v.leave();
     }
   }
@@ -245,51 +347,127 @@ ImageSize Pipeline::size_after(ImageSize size) const {
   return size;
 }
 
-std::vector<OpRecord> Pipeline::sample(RngKey key, ImageSize size) const {
-  std::vector<OpRecord> records;
-  records.reserve(ops_.size());
+void Pipeline::sample(RngKey key, ImageSize size, std::span<OpRecord> records) const {
+  check(records.size() == ops_.size(), "a pipeline needs one record per operation");
   for (std::size_t i = 0; i < ops_.size(); ++i) {
     // Counting only operations of the same name keeps every draw where it is when others move in.
     const auto equals =
         std::count(names_.begin(), names_.begin() + static_cast<std::ptrdiff_t>(i), names_[i]);
     key.op = static_cast<std::uint16_t>(operation_id(names_[i]) + equals);
     Rng rng(key);
-    records.push_back(ops_[i]->sample(rng, size));
+    records[i] = ops_[i]->sample(rng, size);
     size = ops_[i]->size_after(size);
   }
+}
+
+std::vector<OpRecord> Pipeline::sample(RngKey key, ImageSize size) const {
+  std::vector<OpRecord> records(ops_.size());
+  sample(key, size, records);
   return records;
 }
 
-void Pipeline::apply(std::span<const OpRecord> records, Image& image) const {
+void Pipeline::apply(std::span<const OpRecord> records, Canvas& canvas) const {
   check(records.size() == ops_.size(), "a pipeline needs one record per operation");
   for (std::size_t i = 0; i < ops_.size(); ++i) {
-    ops_[i]->apply(records[i], image);
+    ops_[i]->apply(records[i], canvas);
   }
 }
+
+std::int64_t ViewPlan::views_per_sample() const {
+  std::int64_t views = 0;
+  for (const auto& group : groups) {
+    views += group.views;
+  }
+  return views;
+}
+
+const Pipeline& ViewPlan::pipeline_of(std::int64_t view) const {
+  for (const auto& group : groups) {
+    if (view >= 0 && view < group.views) {
+      return group.pipelines[static_cast<std::size_t>(view) % group.pipelines.size()];
+    }
+    view -= group.views;
+  }
+  throw ContractViolation("the plan has no such view");
+}
+
+std::size_t ViewPlan::ops_per_view() const {
+  std::size_t most = 0;
+  for (const auto& group : groups) {
+    for (const auto& pipeline : group.pipelines) {
+      most = std::max(most, pipeline.op_names().size());
+    }
+  }
+  return most;
+}
+
+namespace {
+
+ViewGroup make_group(const RecipeGroup& recipe, std::int64_t views) {
+  ViewGroup group{.views = views, .size = 0, .pipelines = {}};
+  for (const auto& steps : recipe.pipelines) {
+    const auto size = group.pipelines.emplace_back(steps).size_after({1, 1});
+    const bool fits = size.height == size.width && (group.size == 0 || group.size == size.height);
+    if (!fits) {
+      throw UsageError(fmt::format(
+          "the view recipe makes views of {} x {} and of {} x {} pixels in one group (give all "
+          "their crops one size)",
+          group.size, group.size, size.height, size.width));
+    }
+    group.size = size.height;
+  }
+  return group;
+}
+
+}  // namespace
 
 ViewPlan make_view_plan(const RecipeConfig& recipe,
                         std::int64_t views_per_sample,
                         std::int64_t view_size) {
-  check(views_per_sample >= 1 && view_size >= 1, "a plan has at least one view of one pixel");
-  ViewPlan plan{.views_per_sample = views_per_sample, .view_size = view_size, .pipelines = {}};
-  for (const auto& steps : recipe.pipelines()) {
-    plan.pipelines.emplace_back(steps);
-    const auto size = plan.pipelines.back().size_after({1, 1});
-    if (size.height != view_size || size.width != view_size) {
-      throw UsageError(fmt::format(
-          "the view recipe makes views of {} x {} pixels, not {} x {} (leave the size of its crop "
-          "at the view size)",
-          size.height, size.width, view_size, view_size));
-    }
+  check(views_per_sample >= 0 && view_size >= 1, "a plan has views of at least one pixel");
+  constexpr std::int64_t kPair = 2;
+  ViewPlan plan;
+  for (const auto& group : recipe.groups()) {
+    const std::int64_t open = views_per_sample > 0 ? views_per_sample : kPair;
+    plan.groups.push_back(make_group(group, group.views > 0 ? group.views : open));
+  }
+  const std::int64_t size = plan.groups.front().size;
+  if (size != view_size) {
+    throw UsageError(fmt::format(
+        "the view recipe makes views of {} x {} pixels, not {} x {} (leave the size of its crop "
+        "at the view size)",
+        size, size, view_size, view_size));
+  }
+  const std::int64_t views = plan.views_per_sample();
+  if (views_per_sample > 0 && views != views_per_sample) {
+    throw UsageError(fmt::format(
+        "the view recipe makes {} views of an image, the method takes {} (choose another recipe, "
+        "or a method for multi-crop)",
+        views, views_per_sample));
   }
   return plan;
 }
 
+void make_view(const ViewPlan& plan,
+               const Image& source,
+               const RngKey& key,
+               Canvas& canvas,
+               std::span<OpRecord> records) {
+  const auto& made_by = plan.pipeline_of(key.view);
+  const std::size_t used = made_by.op_names().size();
+  check(records.size() >= used, "a view needs one record per operation");
+  made_by.sample(key, {source.height(), source.width()}, records.first(used));
+  std::fill(records.begin() + static_cast<std::ptrdiff_t>(used), records.end(), OpRecord{});
+  canvas.start(source);
+  made_by.apply(records.first(used), canvas);
+}
+
 View make_view(const ViewPlan& plan, const Image& source, const RngKey& key) {
-  check(!plan.pipelines.empty(), "a plan without a pipeline makes no views");
-  const auto& made_by = plan.pipelines[key.view % plan.pipelines.size()];
-  View view{source, made_by.sample(key, {source.height(), source.width()})};
-  made_by.apply(view.records, view.image);
+  View view;
+  view.records.resize(plan.pipeline_of(key.view).op_names().size());
+  Canvas canvas;
+  make_view(plan, source, key, canvas, view.records);
+  view.image = canvas.image();
   return view;
 }
 

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "viewfold/image/image.hpp"
+#include "viewfold/image/canvas.hpp"
 
 namespace viewfold {
 
@@ -22,8 +22,8 @@ struct ColorChange {
 
 /// Applies the changes in their order, limiting values to black .. white after each and rounding
 /// once at the end. Images of other than three bands have no hue and no saturation: only brightness
-/// and contrast change, the latter around the mean of each band.
-void change_colors(Image& image, const ColorChange& change);
+/// and contrast change, the latter around the mean of each band, each of them rounded.
+void change_colors(Image& image, Scratch& scratch, const ColorChange& change);
 
 /// Sets all three bands to the ITU-R 601 luma of the pixel. Does nothing unless there are three
 /// bands.
