@@ -53,16 +53,11 @@ struct Grain {
   std::size_t stride = 0;  // bytes of a row
 };
 
-// Where pixel `index` of tile `tile` begins.
-std::size_t offset_of(const Tiling& tiling,
-                      const Grain& grain,
-                      std::size_t tile,
-                      std::size_t index) {
+// Where tile `tile` begins.
+std::size_t offset_of(const Tiling& tiling, const Grain& grain, std::size_t tile) {
   const auto grid = static_cast<std::size_t>(tiling.grid);
-  const auto width = static_cast<std::size_t>(tiling.width);
-  const std::size_t y = tile / grid * static_cast<std::size_t>(tiling.height) + index / width;
-  const std::size_t x = tile % grid * width + index % width;
-  return y * grain.stride + x * grain.pixel;
+  return tile / grid * static_cast<std::size_t>(tiling.height) * grain.stride +
+         tile % grid * static_cast<std::size_t>(tiling.width) * grain.pixel;
 }
 
 // Place i takes what was at order[i]. The permutation of the tiles, or that of the pixels of a
@@ -84,28 +79,24 @@ void shuffle_tiles(const OpRecord& record,
   draw_order(record, 0, order);
   const std::size_t bytes = static_cast<std::size_t>(tiling.width) * grain.pixel;
   for (std::size_t tile = 0; tile < order.size(); ++tile) {
-    const std::byte* source = from + offset_of(tiling, grain, order[tile], 0);
-    std::byte* target = to + offset_of(tiling, grain, tile, 0);
+    const std::byte* source = from + offset_of(tiling, grain, order[tile]);
+    std::byte* target = to + offset_of(tiling, grain, tile);
     for (int y = 0; y < tiling.height; ++y, source += grain.stride, target += grain.stride) {
       std::memcpy(target, source, bytes);
     }
   }
 }
 
-// The pixels of one tile. Bytes is the size of a pixel, so that the compiler knows it; 0 when only
-// `grain` does.
+// The pixels of a tile, whose offsets are `places` in the order of its rows. Bytes is the size of a
+// pixel, so that the compiler knows it; 0 when only `bytes` does.
 template <std::size_t Bytes>
 void shuffle_pixels(std::span<const std::uint32_t> order,
-                    const Tiling& tiling,
-                    const Grain& grain,
+                    std::span<const std::size_t> places,
+                    std::size_t bytes,
                     const std::byte* from,
                     std::byte* to) {
-  const std::size_t bytes = Bytes == 0 ? grain.pixel : Bytes;
-  const auto width = static_cast<std::size_t>(tiling.width);
-  for (std::size_t start = 0; start < order.size(); start += width, to += grain.stride) {
-    for (std::size_t x = 0; x < width; ++x) {
-      std::memcpy(to + x * bytes, from + offset_of(tiling, grain, 0, order[start + x]), bytes);
-    }
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    std::memcpy(to + places[i], from + places[order[i]], Bytes == 0 ? bytes : Bytes);
   }
 }
 
@@ -115,14 +106,21 @@ void shuffle_each_tile(const OpRecord& record,
                        Canvas& canvas,
                        std::byte* to) {
   const auto order = canvas.scratch().get<std::uint32_t>(0, tiling.pixels());
+  const auto places = canvas.scratch().get<std::size_t>(1, tiling.pixels());
+  auto place = places.begin();
+  for (std::size_t y = 0; y < static_cast<std::size_t>(tiling.height); ++y) {
+    for (std::size_t x = 0; x < static_cast<std::size_t>(tiling.width); ++x) {
+      *place++ = y * grain.stride + x * grain.pixel;
+    }
+  }
   const std::byte* from = canvas.image().bytes().data();
   const auto shuffle = grain.pixel == 3   ? shuffle_pixels<3>
                        : grain.pixel == 1 ? shuffle_pixels<1>
                                           : shuffle_pixels<0>;
   for (std::size_t tile = 0; tile < tiling.count(); ++tile) {
     draw_order(record, tile, order);
-    const std::size_t offset = offset_of(tiling, grain, tile, 0);
-    shuffle(order, tiling, grain, from + offset, to + offset);
+    const std::size_t offset = offset_of(tiling, grain, tile);
+    shuffle(order, places, grain.pixel, from + offset, to + offset);
   }
 }
 

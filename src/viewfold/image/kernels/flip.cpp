@@ -97,10 +97,13 @@ void mirror_rows(const Image& image, Image& out) {
 
 void mirror_columns(const Image& image, Image& out) {
   check_shape(image, out);
-  const std::size_t rows = static_cast<std::size_t>(image.height());
+  const auto rows = static_cast<std::size_t>(image.height());
   const std::size_t stride = image.bytes().size() / rows;
-  for (std::size_t y = 0; y < rows; ++y) {
-    std::memcpy(&out.bytes()[(rows - 1 - y) * stride], &image.bytes()[y * stride], stride);
+  const std::byte* from = image.bytes().data() + image.bytes().size();
+  std::byte* to = out.bytes().data();
+  for (std::size_t y = 0; y < rows; ++y, to += stride) {
+    from -= stride;
+    std::memcpy(to, from, stride);
   }
 }
 

@@ -107,6 +107,7 @@ namespace {
 HWY_EXPORT(autocontrast_image);
 
 enum EqualizeSlot : std::size_t { kCounts, kTables };
+constexpr std::size_t kCounterSets = 4;
 
 void check_shape(const Image& image, const Image& out) {
   check(image.type() == out.type() && image.bands() == out.bands() &&
@@ -123,25 +124,50 @@ std::uint32_t pixels_per_level(std::span<const std::uint32_t> counts, std::size_
   return (static_cast<std::uint32_t>(pixels) - *last) / 255;
 }
 
+// Counts the values of every band: counts[256 * band + value]. `Bands` is their number where the
+// compiler is to know it, else 0. Sets of counters take turns, so that equal neighbours need not
+// wait for each other.
+template <std::size_t Bands>
+void count_bytes(std::span<const std::uint8_t> values,
+                 std::size_t bands,
+                 std::span<std::uint32_t> counts) {
+  bands = Bands == 0 ? bands : Bands;
+  const std::size_t set = 256 * bands;
+  std::fill(counts.begin(), counts.end(), 0U);
+  std::size_t i = 0;
+  for (; i + kCounterSets * bands <= values.size(); i += kCounterSets * bands) {
+    for (std::size_t k = 0; k < kCounterSets; ++k) {
+      for (std::size_t band = 0; band < bands; ++band) {
+        ++counts[k * set + 256 * band + values[i + k * bands + band]];
+      }
+    }
+  }
+  for (; i < values.size(); i += bands) {
+    for (std::size_t band = 0; band < bands; ++band) {
+      ++counts[256 * band + values[i + band]];
+    }
+  }
+  for (std::size_t k = 1; k < kCounterSets; ++k) {
+    for (std::size_t bin = 0; bin < set; ++bin) {
+      counts[bin] += counts[k * set + bin];
+    }
+  }
+}
+
 void equalize_bytes(const Image& image, Scratch& scratch, Image& out) {
   const auto bands = static_cast<std::size_t>(image.bands());
   const auto values = image.values<std::uint8_t>();
-  // Two sets of counters in turn, so that equal neighbours need not wait for each other.
-  const auto counts = scratch.get<std::uint32_t>(kCounts, 2 * 256 * bands);
-  std::fill(counts.begin(), counts.end(), 0U);
-  const std::size_t sets = 256 * bands;
-  std::size_t set = 0;
-  for (std::size_t i = 0; i < values.size(); i += bands, set = sets - set) {
-    for (std::size_t band = 0; band < bands; ++band) {
-      ++counts[set + 256 * band + values[i + band]];
-    }
+  const auto counts = scratch.get<std::uint32_t>(kCounts, kCounterSets * 256 * bands);
+  if (bands == 1) {
+    count_bytes<1>(values, bands, counts);
+  } else if (bands == 3) {
+    count_bytes<3>(values, bands, counts);
+  } else {
+    count_bytes<0>(values, bands, counts);
   }
-  const auto tables = scratch.get<std::uint8_t>(kTables, sets);
+  const auto tables = scratch.get<std::uint8_t>(kTables, 256 * bands);
   for (std::size_t band = 0; band < bands; ++band) {
     const auto of_band = counts.subspan(256 * band, 256);
-    for (std::size_t i = 0; i < 256; ++i) {
-      of_band[i] += counts[sets + 256 * band + i];
-    }
     const std::uint32_t step = pixels_per_level(of_band, values.size() / bands);
     std::uint32_t below = 0;
     for (std::size_t i = 0; i < 256; ++i) {
