@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/augment/golden/views.golden: what Pillow and torchvision make of a few small images.
+"""Writes tests/augment/golden/*.golden: what Pillow and torchvision make of a few small images.
 
-Resizing is Pillow's; colours, blur and rotation are those of torchvision's tensor back end (its Pillow
-back end rounds the hue to 8 bits). Needs torch, torchvision, numpy and Pillow:
+views.golden: the operations of the published recipes. Resizing is Pillow's; colours, blur and rotation are those
+of torchvision's tensor back end (its Pillow back end rounds the hue to 8 bits). operations.golden: all others, of torchvision's tensor back end, except the
+antialiased bicubic resize, which is Pillow's. Needs torch, torchvision, numpy and Pillow:
 
     python3 tools/make_golden_views.py
 
@@ -109,19 +110,67 @@ def filter_cases(inputs):
             yield "rotation", name, [degrees], turned
 
 
-def main():
-    inputs = make_inputs()
-    folder = pathlib.Path(__file__).resolve().parent.parent / "tests" / "augment" / "golden"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "views.golden", "wb") as out:
+def point_cases(inputs):
+    for name, image in inputs.items():
+        yield "invert", name, [], with_tensor(F.invert, image)
+        yield "equalize", name, [], with_tensor(F.equalize, image)
+        yield "autocontrast", name, [], with_tensor(F.autocontrast, image)
+        for bits in (1, 3, 6):
+            yield "posterize", name, [bits], with_tensor(lambda t: F.posterize(t, bits), image)
+        for gamma in (0.4, 0.9, 2.2):
+            yield "gamma", name, [gamma], with_tensor(lambda t: F.adjust_gamma(t, gamma), image)
+        for factor in (0.0, 0.6, 1.9):
+            yield "sharpness", name, [factor], with_tensor(lambda t: F.adjust_sharpness(t, factor), image)
+        for x, y, width, height in ((3, 5, 7, 2), (0, 0, 4, 11)):
+            erased = with_tensor(lambda t: F.erase(t, y, x, height, width, torch.tensor(0)), image)
+            yield "erase", name, [x, y, width, height], erased
+
+
+def moving_cases(inputs):
+    for name, image in inputs.items():
+        yield "vertical_flip", name, [], with_tensor(F.vflip, image)
+        for size in (11, 31):
+            for label, (pil_filter, torch_filter) in FILTERS.items():
+                for antialias in (False, True):
+                    if label == "bicubic" and antialias:
+                        square = array(pil(image).resize((size, size), pil_filter))
+                    else:
+                        square = with_tensor(
+                            lambda t: F.resize(t, [size, size], torch_filter, antialias=antialias), image)
+                    yield "resize", name, [size, int(label == "bicubic"), int(antialias)], square
+        for angle, shift, scale, shear in ((0.0, [3, -2], 1.0, [0.0, 0.0]), (25.0, [0, 0], 1.3, [0.0, 0.0]),
+                                           (-100.0, [-2, 4], 0.7, [12.0, -7.0])):
+            moved = with_tensor(lambda t: F.affine(t, angle, shift, scale, shear, InterpolationMode.BILINEAR), image)
+            yield "affine", name, [angle, *shift, scale, *shear], moved
+
+
+def make_dull_inputs():
+    """Few levels, one band of a single one; a gradient; fewer pixels than an equalisation needs."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[0:21, 0:18]
+    dull = np.stack([60 + 4 * x + y, rng.integers(90, 99, size=x.shape), np.full(x.shape, 77)], axis=-1)
+    gradient = (255 * (x + y) // 37)[:, :, None]
+    tiny = rng.integers(0, 256, size=(12, 11, 3))
+    return {"dull": dull.astype(np.uint8), "gradient": gradient.astype(np.uint8), "tiny": tiny.astype(np.uint8)}
+
+
+def write_golden(path, inputs, groups):
+    with open(path, "wb") as out:
         for name, image in inputs.items():
             out.write(("image %s %d %d %d\n" % (name, *image.shape)).encode())
             out.write(image.tobytes())
-        for cases in (resize_cases, color_cases, filter_cases):
+        for cases in groups:
             for op, name, numbers, result in cases(inputs):
                 head = ["case", op, name, *result.shape, len(numbers), *numbers]
                 out.write((" ".join(str(part) for part in head) + "\n").encode())
                 out.write(np.ascontiguousarray(result, dtype=np.uint8).tobytes())
+
+
+def main():
+    folder = pathlib.Path(__file__).resolve().parent.parent / "tests" / "augment" / "golden"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_golden(folder / "views.golden", make_inputs(), (resize_cases, color_cases, filter_cases))
+    write_golden(folder / "operations.golden", make_dull_inputs(), (point_cases, moving_cases))
 
 
 if __name__ == "__main__":

@@ -79,10 +79,14 @@ class GoldenFile {
 };
 
 std::vector<Case> cases_of(std::string_view op) {
-  static const GoldenFile file(VIEWFOLD_SOURCE_DIR "/tests/augment/golden/views.golden");
+  static const std::array files = {
+      GoldenFile(VIEWFOLD_SOURCE_DIR "/tests/augment/golden/views.golden"),
+      GoldenFile(VIEWFOLD_SOURCE_DIR "/tests/augment/golden/operations.golden")};
   std::vector<Case> cases;
-  std::ranges::copy_if(file.cases, std::back_inserter(cases),
-                       [&](const Case& each) { return each.op == op; });
+  for (const auto& file : files) {
+    std::ranges::copy_if(file.cases, std::back_inserter(cases),
+                         [&](const Case& each) { return each.op == op; });
+  }
   return cases;
 }
 
@@ -215,6 +219,67 @@ TEST(Golden, Rotation) {
   expect_golden("rotation", 9, 0.125, [](const Case& each) {
     return applied(*make_operation("rotation"), "rotation", {1, each.numbers[0]}, each.input);
   });
+}
+
+// Operation `name` with its defaults and the numbers of the case behind the flag.
+Operation with_numbers(std::string_view name) {
+  return [name](const Case& each) {
+    OpRecord record = make_record(name, {1});
+    record.count = static_cast<std::uint16_t>(1 + each.numbers.size());
+    std::ranges::copy(each.numbers, record.values.begin() + 1);
+    return applied(*make_operation(name), record, each.input);
+  };
+}
+
+TEST(Golden, VerticalFlip) {
+  expect_golden("vertical_flip", 3, 0.0, with_numbers("vertical_flip"));
+}
+
+TEST(Golden, Invert) {
+  expect_golden("invert", 3, 0.0, with_numbers("invert"));
+}
+
+TEST(Golden, Posterize) {
+  expect_golden("posterize", 9, 0.0, with_numbers("posterize"));
+}
+
+TEST(Golden, Equalize) {
+  expect_golden("equalize", 3, 0.0, with_numbers("equalize"));
+}
+
+// What cuts fractions off differs in half of the cases from what rounds.
+constexpr double kCut = 0.6;
+
+TEST(Golden, Autocontrast) {
+  expect_golden("autocontrast", 3, kCut, with_numbers("autocontrast"));
+}
+
+TEST(Golden, Gamma) {
+  expect_golden("gamma", 9, kCut, with_numbers("gamma"));
+}
+
+TEST(Golden, Sharpness) {
+  expect_golden("sharpness", 9, kCut, with_numbers("sharpness"));
+}
+
+TEST(Golden, RandomErasing) {
+  expect_golden("erase", 6, 0.0, with_numbers("random_erasing"));
+}
+
+TEST(Golden, Resize) {
+  // On a gradient, where most values lie between two levels, the two roundings of Pillow (which is
+  // the reference of the antialiased bicubic filter) show more often.
+  expect_golden("resize", 24, 0.3, [](const Case& each) {
+    const auto op =
+        make_operation("resize", {{"size", std::to_string(each.integer(0))},
+                                  {"interpolation", each.integer(1) == 1 ? "bicubic" : "bilinear"},
+                                  {"antialias", each.integer(2) == 1 ? "true" : "false"}});
+    return applied(*op, "resize", {}, each.input);
+  });
+}
+
+TEST(Golden, Affine) {
+  expect_golden("affine", 9, 0.03, with_numbers("affine"));
 }
 
 }  // namespace
