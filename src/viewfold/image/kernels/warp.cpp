@@ -238,16 +238,20 @@ void bilinear_rgb8(const Run<std::uint8_t>& run) {
 
 template <class T>
 void nearest(const Run<T>& run) {
+  const auto copy_block = [&](auto bands, std::size_t begin, std::size_t count,
+                              const Block& block) {
+    T* to = run.to + begin * bands;
+    for (std::size_t i = 0; i < count; ++i, to += bands) {
+      const T* from = run.pixels + static_cast<std::size_t>(block.y[i]) * run.stride +
+                      static_cast<std::size_t>(block.x[i]) * bands;
+      for (std::size_t band = 0; band < bands; ++band) {
+        to[band] = from[band];
+      }
+    }
+  };
   with_bands(run.bands, [&](auto bands) {
     for_blocks(run, [&](std::size_t begin, std::size_t count, const Block& block) {
-      T* to = run.to + begin * bands;
-      for (std::size_t i = 0; i < count; ++i, to += bands) {
-        const T* from = run.pixels + static_cast<std::size_t>(block.y[i]) * run.stride +
-                        static_cast<std::size_t>(block.x[i]) * bands;
-        for (std::size_t band = 0; band < bands; ++band) {
-          to[band] = from[band];
-        }
-      }
+      copy_block(bands, begin, count, block);
     });
   });
 }
@@ -305,7 +309,9 @@ Range where(double start, double step, double low, double high, int n) {
   if (step < 0.0) {
     std::swap(first, last);
   }
-  const auto pixel = [n](double at) { return static_cast<int>(std::clamp(at, 0.0, double(n))); };
+  const auto pixel = [most = static_cast<double>(n)](double at) {
+    return static_cast<int>(std::clamp(at, 0.0, most));
+  };
   const Range range{pixel(std::ceil(first)), pixel(std::floor(last) + 1.0)};
   return low <= high ? common(range, {0, n}) : Range{};
 }
@@ -330,25 +336,34 @@ Run<T> part_of(Run<T> row, Range range) {
   return row;
 }
 
+// Whether a position is at least `low` and below width and height. Asked before it is made an
+// integer, which a huge one cannot be.
+bool is_within(const Image& image, double x, double y, double low) {
+  return x >= low && y >= low && x < image.width() && y < image.height();
+}
+
 // A pixel at the rim, mixed from those of its neighbours that are there.
 template <class T>
 void mix_at(const Image& image, double x, double y, std::span<T> to) {
-  const double left = std::floor(x);
-  const double top = std::floor(y);
+  if (!is_within(image, x, y, -1.0)) {
+    std::fill(to.begin(), to.end(), T{});
+    return;
+  }
+  const auto left = static_cast<int>(std::floor(x));
+  const auto top = static_cast<int>(std::floor(y));
   const auto right = static_cast<float>(x - left);
   const auto down = static_cast<float>(y - top);
-  const auto column = static_cast<std::int64_t>(left);
-  const auto row = static_cast<std::int64_t>(top);
-  const auto pixel = [&](int dy, int dx, std::size_t band) {
-    const std::int64_t at_y = row + dy;
-    const std::int64_t at_x = column + dx;
-    const bool inside = at_y >= 0 && at_y < image.height() && at_x >= 0 && at_x < image.width();
-    const auto index = static_cast<std::size_t>(at_y * image.width() + at_x);
+  const auto value = [&](int row, int column, std::size_t band) {
+    const bool inside = row >= 0 && row < image.height() && column >= 0 && column < image.width();
+    const auto index = static_cast<std::size_t>(row) * static_cast<std::size_t>(image.width()) +
+                       static_cast<std::size_t>(column);
     return inside ? static_cast<float>(image.values<T>()[index * to.size() + band]) : 0.0F;
   };
   for (std::size_t band = 0; band < to.size(); ++band) {
-    const float above = pixel(0, 0, band) * (1.0F - right) + pixel(0, 1, band) * right;
-    const float below = pixel(1, 0, band) * (1.0F - right) + pixel(1, 1, band) * right;
+    const float above =
+        value(top, left, band) * (1.0F - right) + value(top, left + 1, band) * right;
+    const float below =
+        value(top + 1, left, band) * (1.0F - right) + value(top + 1, left + 1, band) * right;
     to[band] = round_half_even<T>(above * (1.0F - down) + below * down);
   }
 }
@@ -356,13 +371,12 @@ void mix_at(const Image& image, double x, double y, std::span<T> to) {
 // The pixel that a position falls on.
 template <class T>
 void take_at(const Image& image, double x, double y, std::span<T> to) {
-  const auto column = static_cast<std::int64_t>(std::floor(x));
-  const auto row = static_cast<std::int64_t>(std::floor(y));
-  if (row < 0 || row >= image.height() || column < 0 || column >= image.width()) {
+  if (!is_within(image, x, y, 0.0)) {
     std::fill(to.begin(), to.end(), T{});
     return;
   }
-  const auto index = static_cast<std::size_t>(row * image.width() + column);
+  const auto index = static_cast<std::size_t>(y) * static_cast<std::size_t>(image.width()) +
+                     static_cast<std::size_t>(x);
   std::copy_n(&image.values<T>()[index * to.size()], to.size(), to.begin());
 }
 
