@@ -1,5 +1,5 @@
 # Two commands do everything on a bare Debian 12: `make quickstart` and `make test`.
-.PHONY: packages build quickstart test test-debug format-check layers lint
+.PHONY: packages build quickstart bench test test-debug format-check layers lint
 
 packages:
 	@tools/install_packages.sh
@@ -11,6 +11,11 @@ build: packages
 # Pretrains on 60,000 real images, measures the encoder beside its controls, writes a report.
 quickstart: build
 	@tools/quickstart.sh
+
+# Views a second beside OpenCV, Pillow and torchvision: docs/benchmarks.md. Wants a quiet machine; under 10 minutes.
+bench: build
+	@cmake --build --preset release --target bench_opencv_views
+	@tools/bench_views.sh
 
 test: build format-check layers lint test-debug
 	@ctest --preset release

@@ -102,6 +102,7 @@ def operations(size, backend):
         "hue": T.ColorJitter(hue=0.1),
         "invert": F.invert,
         "posterize": lambda image: F.posterize(image, random.randint(4, 8)),
+        "rand_augment": T.RandAugment(),
         "random_erasing": erase_pil if pil else T.RandomErasing(p=1.0),
         "random_resized_crop": crop(size),
         "resize": T.Resize([size, size], bilinear, antialias=True),
@@ -110,6 +111,7 @@ def operations(size, backend):
         "sharpness": lambda image: F.adjust_sharpness(image, random.uniform(0.1, 1.9)),
         "solarize": lambda image: F.solarize(image, 128),
         "tile_shuffle": shuffle_pil if pil else shuffle_tensor,
+        "trivial_augment": T.TrivialAugmentWide(),
         "vertical_flip": F.vflip,
     }
 

@@ -17,6 +17,7 @@ void embed_command(Arguments arguments);
 void export_command(Arguments arguments);
 void views_command(Arguments arguments);
 void data_command(Arguments arguments);
+void bench_command(Arguments arguments);
 void doctor_command(Arguments arguments);
 void list_command(Arguments arguments);
 

@@ -23,6 +23,7 @@ Command find_command(const std::string& verb) {
                                                         {"export", export_command},
                                                         {"views", views_command},
                                                         {"data", data_command},
+                                                        {"bench", bench_command},
                                                         {"doctor", doctor_command},
                                                         {"list", list_command}};
   return kCommands.at(verb);

@@ -22,6 +22,7 @@ inline constexpr std::array kVerbs{
     Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},
     Verb{"views", "DATA [settings] --out FILE.png", "a contact sheet of the views before training"},
     Verb{"data", "DATA", "what is in a folder, archive or data set: sizes, bands, bad files"},
+    Verb{"bench", "[views DATA] [settings]", "how fast parts of viewfold are on this machine"},
     Verb{"doctor", "", "this machine: threads, instructions, speed, and what will limit"},
     Verb{"verify-resume", "RECIPE|DATA",
          "prove that an interrupted run ends with the same bits here"},
