@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "viewfold/app/verbs.hpp"
 
@@ -174,6 +175,23 @@ TEST_F(FinishedRun, ShowsViewsAndDataBeforeTraining) {
   for (const char* part : {"80", "spots", "stripes", "uint8"}) {
     EXPECT_TRUE(contains(ended.out, part)) << ended.out;
   }
+}
+
+TEST_F(FinishedRun, ShowsTheViewsOfOneImageAgain) {
+  const auto show = [this](const std::string& sample, const std::string& epoch) {
+    return run_program(*folder_, {"show", "run", "--sample", sample, "--epoch", epoch, "--json"});
+  };
+  const auto first = show("3", "1");
+  ASSERT_EQ(first.code, 0) << first.err;
+  const auto page = nlohmann::json::parse(first.out);
+  EXPECT_EQ(page.at("views").size(), 2U);
+  EXPECT_EQ(page.at("views").at(0).at("operations").at(0).at("operation"), "random_resized_crop");
+  EXPECT_EQ(show("3", "1").out, first.out);
+  EXPECT_NE(show("4", "1").out, first.out);
+  EXPECT_EQ(show("100000", "1").code, 2);
+  EXPECT_TRUE(contains(show("3", "0").err, "--epoch 0: the run has 1 .. "));
+  EXPECT_EQ(run_program(*folder_, {"show", "run", "--out", "shown.png"}).code, 0);
+  EXPECT_GT(read_image(folder_->path() / "shown.png").width(), 200);
 }
 
 TEST(Program, GoesOnWithoutUnreadableImagesOnlyWhenAllowedTo) {

@@ -122,24 +122,46 @@ Image is_white(const Image& view) {
   return painted(size_of(view), 1, [&](int y, int x) { return at(view, y, x) >= 128; });
 }
 
-// The set pixels of the square up to `rim` pixels around one; outside of the picture none is set.
-int count_around(const Image& set, int y, int x, int rim) {
-  int count = 0;
-  for (int v = std::max(0, y - rim); v <= std::min(set.height() - 1, y + rim); ++v) {
-    for (int u = std::max(0, x - rim); u <= std::min(set.width() - 1, x + rim); ++u) {
-      count += at(set, v, u);
+// Counts the set pixels in squares, from sums over all rectangles at the upper left corner.
+class Squares {
+ public:
+  explicit Squares(const Image& set)
+      : height_(set.height()),
+        width_(set.width()),
+        sums_(static_cast<std::size_t>((height_ + 1) * (width_ + 1))) {
+    const auto values = set.values<std::uint8_t>();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const int y = static_cast<int>(i) / width_;
+      const int x = static_cast<int>(i) % width_;
+      sum(y + 1, x + 1) = values[i] + sum(y, x + 1) + sum(y + 1, x) - sum(y, x);
     }
   }
-  return count;
-}
+
+  // Those up to `rim` pixels around one; outside of the picture none is set.
+  int around(int y, int x, int rim) {
+    const int top = std::max(0, y - rim);
+    const int left = std::max(0, x - rim);
+    const int bottom = std::min(height_, y + rim + 1);
+    const int right = std::min(width_, x + rim + 1);
+    return sum(bottom, right) - sum(top, right) - sum(bottom, left) + sum(top, left);
+  }
+
+ private:
+  int& sum(int y, int x) { return sums_[static_cast<std::size_t>(y * (width_ + 1) + x)]; }
+
+  int height_;
+  int width_;
+  std::vector<int> sums_;
+};
 
 // The pixels that belong to a set square of 2 * rim + 1: without slivers along a border, which a
 // mask may show or not.
 Image without_slivers(const Image& set, int rim) {
   const int all = (2 * rim + 1) * (2 * rim + 1);
-  const Image whole =
-      painted(size_of(set), 1, [&](int y, int x) { return count_around(set, y, x, rim) == all; });
-  return painted(size_of(set), 1, [&](int y, int x) { return count_around(whole, y, x, rim) > 0; });
+  Squares squares(set);
+  Squares whole(
+      painted(size_of(set), 1, [&](int y, int x) { return squares.around(y, x, rim) == all; }));
+  return painted(size_of(set), 1, [&](int y, int x) { return whole.around(y, x, rim) > 0; });
 }
 
 int count(const Image& set) {
@@ -153,8 +175,9 @@ int count(const Image& set) {
 // Pixels of one set that have no pixel of the other within a rim.
 int count_astray(const Image& set, const Image& other, int rim) {
   const Image thick = without_slivers(set, rim);
+  Squares near(other);
   return count(painted(size_of(set), 1, [&](int y, int x) {
-    return at(thick, y, x) != 0 && count_around(other, y, x, rim) == 0;
+    return at(thick, y, x) != 0 && near.around(y, x, rim) == 0;
   }));
 }
 
@@ -188,10 +211,9 @@ int rim_of(const Pipeline& pipeline, std::span<const OpRecord> records, ImageSiz
 }
 
 struct Made {
+  std::vector<OpRecord> records;
   Image view;
   MovedAnnotations moved;
-  int rim = 1;
-  bool same_colors = true;  // black is black and white is white in the view
 };
 
 Image view_of(const Pipeline& pipeline, std::span<const OpRecord> records, const Image& image) {
@@ -225,8 +247,8 @@ Made make(const Pipeline& pipeline,
           const Annotations& known) {
   const auto size = size_of(image);
   const auto records = pipeline.sample({.seed = 11, .stream = "view", .sample = sample}, size);
-  return {view_of(pipeline, records, image), move_annotations(pipeline, records, known, size),
-          rim_of(pipeline, records, size), keeps_colors(pipeline, records, size)};
+  return {records, view_of(pipeline, records, image),
+          move_annotations(pipeline, records, known, size)};
 }
 
 Pipeline pipeline_of(const std::vector<Variant>& chosen) {
@@ -275,22 +297,27 @@ std::vector<Variant> moving_variants() {
 
 // The mask must be where the picture is white, and the box around the mask. Returns how many pixels
 // of the mask were compared.
-int expect_aligned(const Made& made) {
+int expect_aligned(const Pipeline& pipeline, std::uint32_t sample) {
+  Rng rng({.seed = 12, .stream = "scene", .sample = sample});
+  const auto scene = random_scene(rng);
+  const auto made = make(pipeline, sample, scene.image, scene.known);
+  if (!keeps_colors(pipeline, made.records, kSource)) {
+    return 0;
+  }
+  const int rim = rim_of(pipeline, made.records, kSource);
   const Image mask = is_class(*made.moved.mask);
   const Image white = is_white(made.view);
-  EXPECT_EQ(mask.height(), white.height());
-  EXPECT_EQ(mask.width(), white.width());
-  EXPECT_EQ(count_astray(mask, white, made.rim), 0);
-  EXPECT_EQ(count_astray(white, mask, made.rim), 0);
+  EXPECT_EQ(size_of(mask), size_of(white));
+  EXPECT_EQ(count_astray(mask, white, rim), 0);
+  EXPECT_EQ(count_astray(white, mask, rim), 0);
   const auto& [box, kept] = made.moved.boxes.at(0);
-  const Image thick = without_slivers(mask, made.rim);
-  for (int y = 0; y < mask.height(); ++y) {
-    for (int x = 0; x < mask.width(); ++x) {
-      const bool inside = x + 0.5 >= box.left - made.rim && x + 0.5 <= box.right + made.rim &&
-                          y + 0.5 >= box.top - made.rim && y + 0.5 <= box.bottom + made.rim;
-      EXPECT_TRUE(at(thick, y, x) == 0 || (kept > 0.0 && inside)) << y << " " << x;
-    }
-  }
+  const Image thick = without_slivers(mask, rim);
+  const Image astray = painted(size_of(mask), 1, [&](int y, int x) {
+    const bool inside = x + 0.5 >= box.left - rim && x + 0.5 <= box.right + rim &&
+                        y + 0.5 >= box.top - rim && y + 0.5 <= box.bottom + rim;
+    return at(thick, y, x) != 0 && (kept == 0.0 || !inside);
+  });
+  EXPECT_EQ(count(astray), 0) << "outside of the box";
   return count(thick);
 }
 
@@ -300,12 +327,9 @@ TEST(Annotations, MasksAndBoxesFollowEveryOperationThatMovesPixels) {
     seen.insert(variant.op);
     const auto pipeline = pipeline_of({variant});
     int compared = 0;
-    for (std::uint32_t sample = 0; sample < 40 && !HasFailure(); ++sample) {
+    for (std::uint32_t sample = 0; sample < 30 && !HasFailure(); ++sample) {
       SCOPED_TRACE(fmt::format("{}sample {}", text_of({variant}), sample));
-      Rng rng({.seed = 12, .stream = "scene", .sample = sample});
-      const auto scene = random_scene(rng);
-      const auto made = make(pipeline, sample, scene.image, scene.known);
-      compared += made.same_colors ? expect_aligned(made) : 0;
+      compared += expect_aligned(pipeline, sample);
     }
     EXPECT_GT(compared, 1000) << variant.op;
   }
@@ -322,17 +346,15 @@ TEST(Annotations, MasksAndBoxesFollowRandomPipelines) {
     return text_of({each}).find("local") != std::string::npos;
   });
   int compared = 0;
-  for (std::uint32_t sample = 0; sample < 200 && !HasFailure(); ++sample) {
-    Rng rng({.seed = 13, .stream = "scene", .sample = sample});
-    const auto scene = random_scene(rng);
+  for (std::uint32_t sample = 0; sample < 150 && !HasFailure(); ++sample) {
+    Rng rng({.seed = 13, .stream = "pipelines", .sample = sample});
     std::vector<Variant> chosen;
     const auto order = rng.permutation(static_cast<std::uint32_t>(moving.size()));
     for (std::size_t i = 0; i < 2 + rng.below(3); ++i) {
       chosen.push_back(moving[order[i]]);
     }
     SCOPED_TRACE(fmt::format("{}sample {}", text_of(chosen), sample));
-    const auto made = make(pipeline_of(chosen), sample, scene.image, scene.known);
-    compared += made.same_colors ? expect_aligned(made) : 0;
+    compared += expect_aligned(pipeline_of(chosen), sample);
   }
   EXPECT_GT(compared, 50000);
 }

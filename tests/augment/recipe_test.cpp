@@ -218,6 +218,26 @@ TEST(Recipe, TheTableListsEachRecipeWithASummary) {
                                                "none", "simclr", "simsiam", "spatial", "swav"}));
 }
 
+TEST(Recipe, OperationsCanBeAddedByName) {
+  RecipeConfig recipe("dino+rotation+center_crop", 64);
+  EXPECT_THROW(RecipeConfig("simclr+grayscale", 32), UsageError);  // it has that already
+  ConfigSource source;
+  source.set("small.rotation.degrees", "90", "--views.small.rotation.degrees");
+  read_config(recipe, source);
+  for (const auto& group : recipe.groups()) {
+    for (const auto& steps : group.pipelines) {
+      ASSERT_GE(steps.size(), 2U);
+      EXPECT_EQ(steps[steps.size() - 2].op, "rotation");
+      EXPECT_EQ(steps.back().op, "center_crop");
+    }
+  }
+  const auto plan = make_view_plan(recipe, 0, 64);  // each crop is of the size of its group
+  EXPECT_EQ(plan.groups[0].size, 64);
+  EXPECT_EQ(plan.groups[1].size, 28);
+  EXPECT_THROW(RecipeConfig("simclr+rotatoin", 32), UsageError);
+  EXPECT_THROW(RecipeConfig("simclr+", 32), UsageError);
+}
+
 TEST(Recipe, SettingsAreReadUnderTheNamesOfTheirOperations) {
   ConfigSource source;
   source.set("color_jitter.brightness", "0.9", "--views.color_jitter.brightness");

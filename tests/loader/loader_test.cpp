@@ -52,9 +52,9 @@ TEST(Loader, MakesBatchesThatDependOnSeedAndStepOnly) {
   const auto dataset = std::make_shared<MemoryDataset>(21, 12);
   LoaderOptions options{.batch_size = 5, .total_steps = 11, .seed = 3};
   const auto expected = take_all(*make_loader(dataset, options), 11);
-  for (const int threads : {2, 4}) {
+  for (const int threads : {2, 4, 7}) {
     options.threads = threads;
-    options.prefetch = 5 - threads;
+    options.prefetch = std::max(1, 5 - threads);
     const auto batches = take_all(*make_loader(dataset, options), 11);
     for (std::size_t i = 0; i < expected.size(); ++i) {
       expect_equal(batches[i], expected[i]);
@@ -63,6 +63,33 @@ TEST(Loader, MakesBatchesThatDependOnSeedAndStepOnly) {
   options.seed = 4;
   const auto other = make_loader(dataset, options)->next();
   EXPECT_NE(other.indices, expected[0].indices);
+}
+
+// What `viewfold show` relies on: the key of a view is all that it depends on.
+TEST(Loader, EveryViewCanBeMadeAgainFromItsKey) {
+  const auto dataset = std::make_shared<MemoryDataset>(21, 12);
+  const LoaderOptions options{.batch_size = 5, .total_steps = 6, .seed = 3, .threads = 3};
+  const ViewPlan plan = plan_of(8, "dino");  // groups of two sizes, and different pipelines
+  Loader loader(dataset, plan_of(8, "dino"), kHalf, options);
+  for (const auto& batch : take_all(loader, 6)) {
+    for (std::int64_t v = 0; v < batch.views(); ++v) {
+      for (std::int64_t i = 0; i < batch.size(); ++i) {
+        const std::uint32_t sample = batch.indices[static_cast<std::size_t>(i)];
+        const View view = make_view(plan, dataset->image(sample),
+                                    {.seed = 3,
+                                     .stream = "view",
+                                     .epoch = static_cast<std::uint32_t>(batch.epoch),
+                                     .sample = sample,
+                                     .view = static_cast<std::uint16_t>(v)});
+        const auto expected = to_tensor({&view.image, 1}, kHalf).squeeze(0);  // [C, S, S]
+        EXPECT_TRUE(batch.view(v)[i].equal(expected)) << v << " " << i;
+        const auto records = batch.records_of(v, i);
+        for (std::size_t k = 0; k < view.records.size(); ++k) {
+          EXPECT_EQ(records[k].values, view.records[k].values);
+        }
+      }
+    }
+  }
 }
 
 TEST(Loader, GoesOnFromAnyStepWithTheSameBatches) {

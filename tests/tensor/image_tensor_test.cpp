@@ -1,9 +1,12 @@
 // Tests of the way from pixels to normalised tensors.
 #include "viewfold/tensor/image_tensor.hpp"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "viewfold/augment/detail/operation.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/image/pixel.hpp"
 #include "viewfold/tensor/view_batch.hpp"
@@ -84,6 +87,39 @@ TEST(ViewBatch, GivesTheViewsOfAllSamplesAsSlices) {
   EXPECT_TRUE(batch.view(1).equal(batch.groups.front().narrow(0, 3, 3)));
   EXPECT_THROW((void)batch.view(2), ContractViolation);
   EXPECT_THROW((void)batch.view(-1), ContractViolation);
+}
+
+// Two views of two samples; the operations of the second view differ.
+ViewBatch batch_with_records() {
+  ViewBatch batch;
+  batch.groups.push_back(at::zeros({4, 1, 1, 1}));
+  batch.indices = {7, 8};
+  batch.ops_per_view = 2;
+  batch.records = {make_record("gaussian_blur", {1, 0.5}), make_record("solarize", {1}),
+                   make_record("gaussian_blur", {0, 0.0}), make_record("solarize", {0}),
+                   make_record("rotation", {1, -3}),       OpRecord{},
+                   make_record("rotation", {1, 4}),        OpRecord{}};
+  return batch;
+}
+
+TEST(ViewBatch, GivesDrawnParametersAsTypedColumns) {
+  const auto batch = batch_with_records();
+  const auto applied = batch.column("gaussian_blur.applied");  // [V * N]
+  EXPECT_EQ(applied.scalar_type(), at::kBool);
+  EXPECT_TRUE(applied.equal(at::tensor(std::vector<std::int64_t>{1, 0, 0, 0}).to(at::kBool)));
+  const auto sigma = batch.column("gaussian_blur.sigma");
+  EXPECT_EQ(sigma.scalar_type(), at::kFloat);
+  EXPECT_EQ(sigma[0].item<float>(), 0.5F);
+  EXPECT_TRUE(std::isnan(sigma[2].item<float>()));  // the second view has no blur
+  EXPECT_EQ(batch.column("rotation.degrees")[3].item<float>(), 4.0F);
+}
+
+TEST(ViewBatch, RefusesColumnsThatDoNotExist) {
+  const auto batch = batch_with_records();
+  for (const char* name : {"rotation", "rotation.sigma", "rotation#2.degrees", "rotation#x.degrees",
+                           "rotatoin.degrees", "grayscale.applied", ""}) {
+    EXPECT_THROW((void)batch.column(name), UsageError) << name;
+  }
 }
 
 TEST(ShapeText, ListsAllSizes) {

@@ -16,6 +16,8 @@ void report_command(Arguments arguments);
 void embed_command(Arguments arguments);
 void export_command(Arguments arguments);
 void views_command(Arguments arguments);
+void audit_views_command(Arguments arguments);
+void show_command(Arguments arguments);
 void data_command(Arguments arguments);
 void bench_command(Arguments arguments);
 void doctor_command(Arguments arguments);

@@ -22,6 +22,8 @@ Command find_command(const std::string& verb) {
                                                         {"embed", embed_command},
                                                         {"export", export_command},
                                                         {"views", views_command},
+                                                        {"audit-views", audit_views_command},
+                                                        {"show", show_command},
                                                         {"data", data_command},
                                                         {"bench", bench_command},
                                                         {"doctor", doctor_command},

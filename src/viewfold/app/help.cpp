@@ -39,6 +39,18 @@ std::map<std::string, std::vector<Option>> make_options() {
        {{"format", "LIST", "safetensors, torchscript (default both)"},
         {"out", "FOLDER", "where to (default RUN/export)"}}},
       {"views", {kConfigFile, {"out", "FILE.png", "where to (default views.png)"}}},
+      {"audit-views",
+       {kConfigFile,
+        {"images", "N", "look at this many images, spread over the data (default 256)"},
+        {"with", "RUN", "measure distances by the encoder of this run (default: an untrained one)"},
+        {"boxes", "FILE.csv",
+         "known objects, name,left,top,right,bottom in pixels: are they lost?"},
+        {"json", "", "print one JSON array instead of tables"}}},
+      {"show",
+       {{"sample", "N", "which image, counted from 0 in the order of the run's data (default 0)"},
+        {"epoch", "N", "in which epoch, counted from 1 as the progress shows it (default 1)"},
+        {"out", "FILE.png", "also draw the image and its views"},
+        {"json", "", "print the drawn parameters as one JSON object"}}},
       {"data",
        {{"split", "SPLIT", "train, test or unlabeled (default: every split)"},
         {"threads", "N", "threads; 0 takes every core"}}},
@@ -60,7 +72,7 @@ std::map<std::string, std::vector<Option>> make_options() {
 }
 
 bool takes_run_settings(const std::string& verb) {
-  return verb == "pretrain" || verb == "views" || verb == "resume";
+  return verb == "pretrain" || verb == "views" || verb == "audit-views" || verb == "resume";
 }
 
 std::string option_line(const std::string& left, const std::string& doc) {

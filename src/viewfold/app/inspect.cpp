@@ -9,6 +9,7 @@
 #include "viewfold/app/run_config.hpp"
 #include "viewfold/app/run_images.hpp"
 #include "viewfold/app/terminal.hpp"
+#include "viewfold/app/view_source.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/data/survey.hpp"
 #include "viewfold/eval/evaluation.hpp"
@@ -74,26 +75,12 @@ void print_survey(const DataSurvey& survey) {
 }  // namespace
 
 void views_command(Arguments arguments) {
-  ConfigSource source;
-  while (const auto file = arguments.take_first("config")) {
-    source.add_toml_file(*file);
-  }
-  if (arguments.has_positional()) {
-    source.set("data.source", arguments.take_positional("DATA"), "DATA");
-  }
   const std::string out = arguments.take("out").value_or("views.png");
-  arguments.move_settings(source);
-  arguments.expect_empty({});
-  const DataConfig data = read_data_config(source);
-  if (data.source.empty()) {
-    throw UsageError("DATA (a folder, an archive or the name of a data set) is missing");
-  }
-  const auto dataset = open_dataset({.spec = data.source, .split = data.split});
-  const TypicalImage typical = typical_image(*dataset);
-  RunConfig config = read_run_config(source, default_view_size(typical.shorter_side));
+  const ViewSource source = open_view_source(std::move(arguments));
+  const RunConfig& config = source.config;
   const ViewPlan plan = make_view_plan(*config.recipe, 0, config.view_size);
-  write_view_sheet(*dataset, plan, static_cast<std::uint64_t>(config.seed),
-                   data.bands > 0 ? data.bands : typical.bands, out);
+  write_view_sheet(*source.dataset, plan, static_cast<std::uint64_t>(config.seed), source.bands,
+                   out);
   fmt::print("{}: 8 images (left) and 8 views of each, recipe \"{}\", {} px\n", out,
              config.recipe_name, config.view_size);
 }

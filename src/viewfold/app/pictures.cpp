@@ -57,6 +57,26 @@ void write_view_sheet(const Dataset& dataset,
                         encode_png(contact_sheet(rows, cell_size(plan.groups.front().size), kGap)));
 }
 
+std::vector<View> sample_views(const ViewPlan& plan, const Image& source, RngKey key) {
+  std::vector<View> views;
+  for (std::int64_t v = 0; v < plan.views_per_sample(); ++v) {
+    key.view = static_cast<std::uint16_t>(v);
+    views.push_back(make_view(plan, source, key));
+  }
+  return views;
+}
+
+void write_sample_sheet(const Image& source,
+                        const std::vector<View>& views,
+                        const std::filesystem::path& path) {
+  std::vector<Image> row{source};
+  for (const auto& view : views) {
+    row.push_back(view.image);
+  }
+  const int cell = cell_size(views.front().image.width());
+  write_file_atomically(path, encode_png(contact_sheet({row}, cell, kGap)));
+}
+
 void write_neighbour_sheet(const Dataset& dataset,
                            Encoder& encoder,
                            const Preprocess& preprocess,

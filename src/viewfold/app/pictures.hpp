@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "viewfold/augment/recipe.hpp"
 #include "viewfold/data/dataset.hpp"
@@ -18,6 +19,14 @@ void write_view_sheet(const Dataset& dataset,
                       std::uint64_t seed,
                       std::int64_t bands,
                       const std::filesystem::path& path);
+
+/// All views of one sample: `key` says which and when; its view is set here.
+[[nodiscard]] std::vector<View> sample_views(const ViewPlan& plan, const Image& source, RngKey key);
+
+/// Writes a PNG: the image and its views in a row.
+void write_sample_sheet(const Image& source,
+                        const std::vector<View>& views,
+                        const std::filesystem::path& path);
 
 /// Writes a PNG: twelve images, each followed by its eight nearest among all of `dataset` by the
 /// cosine of their features, nearest first. Nothing is written for fewer than two images.

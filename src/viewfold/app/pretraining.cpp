@@ -72,10 +72,6 @@ void resolve(RunConfig& config, const RunImages& images) {
   }
 }
 
-ViewPlan view_plan(const RunConfig& config) {
-  return make_view_plan(*config.recipe, config.method_entry().views, config.view_size);
-}
-
 Preprocess preprocess(const Experiment& experiment) {
   return {.input_size = experiment.config.view_size,
           .bands = experiment.images.bands,
@@ -199,6 +195,10 @@ EncoderSpec encoder_spec(const RunConfig& config) {
           .in_channels = config.data.bands,
           .input_size = config.view_size,
           .zero_init_residual = config.encoder.settings.zero_init_residual};
+}
+
+ViewPlan view_plan(const RunConfig& config) {
+  return make_view_plan(*config.recipe, config.method_entry().views, config.view_size);
 }
 
 std::unique_ptr<Method> make_initial_method(const RunConfig& config) {

@@ -28,6 +28,9 @@ struct Experiment {
 /// The network that a run trains.
 [[nodiscard]] EncoderSpec encoder_spec(const RunConfig& config);
 
+/// The views that a run makes of each image.
+[[nodiscard]] ViewPlan view_plan(const RunConfig& config);
+
 /// The method with the initial weights of the run: they depend on its seed alone.
 [[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config);
 

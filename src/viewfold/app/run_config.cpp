@@ -77,7 +77,9 @@ void RunConfig::visit(FieldVisitor& v) {
   method->visit(v);
   v.leave();
   v.enter("views");
-  v.field("recipe", recipe_name, {.doc = "view recipe, see `viewfold list recipes`"});
+  v.field(
+      "recipe", recipe_name,
+      {.doc = "view recipe, see `viewfold list recipes`; name+operation adds operations to it"});
   v.field(
       "size", view_size,
       {.doc = "height and width of a view in pixels; by default the size of the images, at most "

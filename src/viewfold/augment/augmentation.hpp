@@ -109,6 +109,11 @@ AugmentationEntry augmentation_entry(std::string_view name,
 /// All operations, by name. Generated from the file names in `src/viewfold/augment/`.
 [[nodiscard]] std::span<const AugmentationEntry> augmentation_table();
 
+/// A record in words: "color_jitter order 1234, brightness 1.12, ...", or "color_jitter not
+/// applied".
+/// "" for a record without values.
+[[nodiscard]] std::string record_text(const OpRecord& record);
+
 /// The row called `name`. Throws UsageError with the nearest known name.
 [[nodiscard]] const AugmentationEntry& find_augmentation(std::string_view name);
 

@@ -44,7 +44,8 @@ struct RecipeGroup {
 class RecipeConfig final : public Config {
  public:
   /// The recipe called `name` (see recipe_table()) at its defaults for views of size x size pixels.
-  /// Throws UsageError with the nearest known name.
+  /// "name+op+op" adds operations of augmentation_table() at the end of all its pipelines, with
+  /// their own defaults. Throws UsageError with the nearest known name.
   RecipeConfig(std::string_view name, std::int64_t view_size);
 
   void visit(FieldVisitor& v) override;

@@ -53,6 +53,30 @@ Rect Augmentation::move(const OpRecord& record, const Rect& rect, ImageSize befo
   return hull;
 }
 
+std::string record_text(const OpRecord& record) {
+  const auto table = augmentation_table();
+  const auto entry = std::find_if(table.begin(), table.end(), [&](const AugmentationEntry& row) {
+    return operation_id(row.name) == record.op;
+  });
+  if (record.count == 0 || entry == table.end()) {
+    return "";
+  }
+  std::string text(entry->name);
+  const char* separator = " ";
+  for (std::size_t i = 0; i < std::min<std::size_t>(record.count, entry->columns.size()); ++i) {
+    const Column& column = entry->columns[i];
+    if (column.kind == ValueKind::kFlag && column.name == "applied") {
+      if (!happened(record)) {
+        return text + " not applied";
+      }
+      continue;
+    }
+    text += fmt::format("{}{} {:.6g}", separator, column.name, record.values[i]);
+    separator = ", ";
+  }
+  return text;
+}
+
 const AugmentationEntry& find_augmentation(std::string_view name) {
   std::vector<std::string> names;
   for (const auto& entry : augmentation_table()) {

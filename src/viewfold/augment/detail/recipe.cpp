@@ -293,8 +293,56 @@ ImageScale scale_of(std::int64_t view_size) {
   return view_size <= kSmallImageLimit ? ImageScale::kSmall : ImageScale::kLarge;
 }
 
+namespace {
+
+ViewGroup make_group(const RecipeGroup& recipe, std::int64_t views) {
+  ViewGroup group{.views = views, .size = 0, .pipelines = {}};
+  for (const auto& steps : recipe.pipelines) {
+    const auto size = group.pipelines.emplace_back(steps).size_after({1, 1});
+    const bool fits = size.height == size.width && (group.size == 0 || group.size == size.height);
+    if (!fits) {
+      throw UsageError(fmt::format(
+          "the view recipe makes views of {} x {} and of {} x {} pixels in one group (give all "
+          "their crops one size)",
+          group.size, group.size, size.height, size.width));
+    }
+    group.size = size.height;
+  }
+  return group;
+}
+
+// An operation at its own defaults, to be added to a recipe; one that resizes makes the size of the
+// views.
+PipelineStep added_step(std::string_view op, std::int64_t size) {
+  PipelineStep made{std::string(op), find_augmentation(op).config()};
+  const Setting setting{"size", size};
+  FieldSetter setter(setting);
+  made.config->visit(setter);
+  return made;
+}
+
+}  // namespace
+
 RecipeConfig::RecipeConfig(std::string_view name, std::int64_t view_size)
-    : groups_(find_recipe(name).build(view_size)) {}
+    : groups_(find_recipe(name.substr(0, name.find('+'))).build(view_size)) {
+  while (name.find('+') != std::string_view::npos) {
+    name.remove_prefix(name.find('+') + 1);
+    const auto op = name.substr(0, name.find('+'));
+    for (auto& group : groups_) {
+      const std::int64_t size = make_group(group, 1).size;
+      for (auto& steps : group.pipelines) {
+        const bool there = std::any_of(steps.begin(), steps.end(),
+                                       [op](const PipelineStep& step) { return step.op == op; });
+        if (there) {
+          throw UsageError(fmt::format(
+              "the recipe has {0} already (change its settings, such as --views.{0}.probability)",
+              op));
+        }
+        steps.push_back(added_step(op, size));
+      }
+    }
+  }
+}
 
 void RecipeConfig::visit(FieldVisitor& v) {
   const auto visit_pipeline = [&v](std::vector<PipelineStep>& steps) {
@@ -400,26 +448,6 @@ std::size_t ViewPlan::ops_per_view() const {
   }
   return most;
 }
-
-namespace {
-
-ViewGroup make_group(const RecipeGroup& recipe, std::int64_t views) {
-  ViewGroup group{.views = views, .size = 0, .pipelines = {}};
-  for (const auto& steps : recipe.pipelines) {
-    const auto size = group.pipelines.emplace_back(steps).size_after({1, 1});
-    const bool fits = size.height == size.width && (group.size == 0 || group.size == size.height);
-    if (!fits) {
-      throw UsageError(fmt::format(
-          "the view recipe makes views of {} x {} and of {} x {} pixels in one group (give all "
-          "their crops one size)",
-          group.size, group.size, size.height, size.width));
-    }
-    group.size = size.height;
-  }
-  return group;
-}
-
-}  // namespace
 
 ViewPlan make_view_plan(const RecipeConfig& recipe,
                         std::int64_t views_per_sample,
