@@ -11,27 +11,13 @@
 namespace viewfold {
 namespace {
 
+using testing::certain;
 using testing::noise;
 
 constexpr std::array kTypes = {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat32};
 constexpr std::array kBands = {1, 3, 5};
 constexpr std::array kSizes = {ImageSize{1, 1}, ImageSize{1, 7}, ImageSize{7, 1},
                                ImageSize{33, 29}};
-
-// The operation at its defaults, but so that it always happens and makes small images.
-std::unique_ptr<Augmentation> certain(const AugmentationEntry& entry) {
-  const auto config = entry.config();
-  ConfigSource source;
-  for (const auto& field : describe_config(*config)) {
-    if (field.key == "probability") {
-      source.set(field.key, "1", "test");
-    } else if (field.key == "size") {
-      source.set(field.key, "20", "test");
-    }
-  }
-  read_config(*config, source);
-  return entry.make(*config);
-}
 
 bool same(const OpRecord& a, const OpRecord& b) {
   return a.op == b.op && a.count == b.count && a.values == b.values;

@@ -29,6 +29,21 @@ inline std::unique_ptr<Augmentation> make_operation(
   return entry.make(*config);
 }
 
+/// The operation at its defaults, but so that it always happens and makes small images.
+inline std::unique_ptr<Augmentation> certain(const AugmentationEntry& entry) {
+  const auto config = entry.config();
+  ConfigSource source;
+  for (const auto& field : describe_config(*config)) {
+    if (field.key == "probability") {
+      source.set(field.key, "1", "test");
+    } else if (field.key == "size") {
+      source.set(field.key, "20", "test");
+    }
+  }
+  read_config(*config, source);
+  return entry.make(*config);
+}
+
 /// The image that `op` makes of `image` with this record.
 inline Image applied(const Augmentation& op, const OpRecord& record, const Image& image) {
   Canvas canvas;

@@ -86,7 +86,7 @@ void erase_to_mean(Image& image, const Box& box, Scratch& scratch) {
   const auto sums = scratch.get<double>(0, bands);
   with_pixel_type(image.type(), [&]<class T>() {
     sum_bands<T>(image.values<T>(), sums, scratch);
-    const auto pixels = static_cast<double>(image.value_count() / bands);
+    const double pixels = static_cast<double>(image.height()) * image.width();
     const auto filled = scratch.get<T>(1, static_cast<std::size_t>(box.width) * bands);
     for (std::size_t i = 0; i < filled.size(); ++i) {
       filled[i] = i < bands ? to_pixel<T>(static_cast<float>(sums[i] / pixels)) : filled[i - bands];

@@ -173,10 +173,10 @@ struct Cells {
   int columns = 0;
   std::span<const std::uint32_t> targets;
 
-  [[nodiscard]] Rect cell(std::size_t i) const {
-    const auto across = static_cast<std::size_t>(columns);
-    const double x = left + static_cast<double>(i % across) * width;
-    const double y = top + static_cast<double>(i / across) * height;
+  [[nodiscard]] Rect cell(int i) const {
+    const int row = i / columns;
+    const double x = left + (i - row * columns) * width;
+    const double y = top + row * height;
     return {x, y, x + width, y + height};
   }
 
@@ -189,10 +189,10 @@ struct Cells {
     const int last_column = cell_of(rect.right - left, width, columns - 1);
     for (int row = first_row; row <= last_row; ++row) {
       for (int column = first_column; column <= last_column; ++column) {
-        const auto i = static_cast<std::size_t>(row * columns + column);
+        const int i = row * columns + column;
         const Rect from = cell(i);
         const Rect piece = intersection(rect, from);
-        const Rect to = cell(targets[i]);
+        const Rect to = cell(static_cast<int>(targets[static_cast<std::size_t>(i)]));
         hull.add({piece.left + to.left - from.left, piece.top + to.top - from.top,
                   piece.right + to.left - from.left, piece.bottom + to.top - from.top});
       }
@@ -265,16 +265,19 @@ class TileShuffle final : public Augmentation {
     }
     Hull hull;
     add_rest(hull, rect, tiled);
+    Cells tiles{0.0, 0.0, tiling.height, tiling.width, grid_, {}};
     if (!local_) {
       const auto targets = draw_targets(record, 0, tiling.count());
-      Cells{0.0, 0.0, tiling.height, tiling.width, grid_, targets}.add_to(hull, inside);
+      tiles.targets = targets;
+      tiles.add_to(hull, inside);
       return hull.rect;
     }
-    for (int row = cell_of(inside.top, tiling.height, grid_ - 1);
-         row <= cell_of(inside.bottom, tiling.height, grid_ - 1); ++row) {
-      for (int column = cell_of(inside.left, tiling.width, grid_ - 1);
-           column <= cell_of(inside.right, tiling.width, grid_ - 1); ++column) {
-        add_pixels(hull, record, tiling, row, column, inside);
+    for (int i = 0; i < grid_ * grid_; ++i) {
+      const Rect tile = tiles.cell(i);
+      const Rect part = intersection(inside, tile);
+      if (part.left < part.right && part.top < part.bottom) {
+        const auto targets = draw_targets(record, static_cast<std::size_t>(i), tiling.pixels());
+        Cells{tile.left, tile.top, 1, 1, tiling.width, targets}.add_to(hull, part);
       }
     }
     return hull.rect;
@@ -289,8 +292,9 @@ class TileShuffle final : public Augmentation {
   static void copy_rest(const Image& image, const Tiling& tiling, const Grain& grain, Image& out) {
     const std::byte* from = image.bytes().data();
     std::byte* to = out.bytes().data();
-    const std::size_t tiled = static_cast<std::size_t>(tiling.grid * tiling.width) * grain.pixel;
-    const auto rows = static_cast<std::size_t>(tiling.grid * tiling.height);
+    const auto grid = static_cast<std::size_t>(tiling.grid);
+    const std::size_t tiled = grid * static_cast<std::size_t>(tiling.width) * grain.pixel;
+    const std::size_t rows = grid * static_cast<std::size_t>(tiling.height);
     for (std::size_t y = 0; y < rows; ++y) {
       std::memcpy(to + y * grain.stride + tiled, from + y * grain.stride + tiled,
                   grain.stride - tiled);
@@ -313,20 +317,6 @@ class TileShuffle final : public Augmentation {
     if (rect.bottom > tiled.bottom) {
       hull.add({rect.left, tiled.bottom, rect.right, rect.bottom});
     }
-  }
-
-  static void add_pixels(Hull& hull,
-                         const OpRecord& record,
-                         const Tiling& tiling,
-                         int row,
-                         int column,
-                         const Rect& rect) {
-    const auto tile = static_cast<std::size_t>(row * tiling.grid + column);
-    const auto targets = draw_targets(record, tile, tiling.pixels());
-    const double left = column * tiling.width;
-    const double top = row * tiling.height;
-    const Rect part = intersection(rect, {left, top, left + tiling.width, top + tiling.height});
-    Cells{left, top, 1, 1, tiling.width, targets}.add_to(hull, part);
   }
 
   TileShuffleConfig config_;

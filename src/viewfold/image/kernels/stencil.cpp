@@ -43,15 +43,21 @@ void sum_columns(const Rows<T>& rows, float* sums) {
       });
 }
 
+// Factors of a pixel itself and of the sum over its 3 x 3 neighbourhood.
+struct Blend {
+  float own;
+  float all;
+};
+
 // to = own * value + all * (sum over the 3 x 3 neighbours), for the pixels inside a row.
 template <class T>
-void sharpen_row(const Rows<T>& rows, std::size_t bands, float own, float all, float* sums, T* to) {
+void sharpen_row(const Rows<T>& rows, std::size_t bands, const Blend& blend, float* sums, T* to) {
   const DF d;
   sum_columns(rows, sums);
   const auto result = [&](auto value, std::size_t i) HWY_ATTR {
     const auto sides = hn::Add(hn::LoadU(d, sums + i - bands), hn::LoadU(d, sums + i + bands));
     const auto sum = hn::Add(hn::LoadU(d, sums + i), sides);
-    return hn::MulAdd(hn::Set(d, all), sum, hn::Mul(hn::Set(d, own), value));
+    return hn::MulAdd(hn::Set(d, blend.all), sum, hn::Mul(hn::Set(d, blend.own), value));
   };
   std::copy_n(rows.middle, bands, to);
   std::copy_n(rows.middle + rows.stride - bands, bands, to + rows.stride - bands);
@@ -76,13 +82,13 @@ void sharpen_image(const Image& image, float factor, float* sums, Image& out) {
   const std::size_t stride = static_cast<std::size_t>(image.width()) * bands;
   // factor * value + (1 - factor) * (sum + 4 * value) / 13.
   const float all = (1.0F - factor) / 13.0F;
-  const float own = factor + 4.0F * all;
+  const Blend blend{.own = factor + 4.0F * all, .all = all};
   with_pixel_type(image.type(), [&]<class T>() HWY_ATTR {
     const T* from = image.values<T>().data();
     T* to = out.values<T>().data();
     std::copy_n(from, stride, to);
     for (std::size_t y = 1; y + 1 < height; ++y) {
-      sharpen_row<T>({from + y * stride, stride}, bands, own, all, sums, to + y * stride);
+      sharpen_row<T>({from + y * stride, stride}, bands, blend, sums, to + y * stride);
     }
     std::copy_n(from + (height - 1) * stride, stride, to + (height - 1) * stride);
   });
