@@ -45,7 +45,8 @@ class SimClr final : public Method {
   }
 
   StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
-    const auto z = projector_->forward(encoder_->forward(batch.groups.front())).to(at::kFloat);  // [2N, D]
+    const auto z =
+        projector_->forward(encoder_->forward(batch.groups.front())).to(at::kFloat);  // [2N, D]
     const auto n = batch.size();
     const auto z0 = z.narrow(0, 0, n);  // [N, D]
     const auto z1 = z.narrow(0, n, n);  // [N, D]

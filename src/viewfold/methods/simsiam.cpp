@@ -97,8 +97,8 @@ void train_defaults(ImageScale scale, TrainConfig& config) {
       true;  // App. A: decay on all parameters, batch norm and biases included
   config.warmup_epochs = 0;
   if (scale == ImageScale::kSmall) {
-    // App. D has 0.03, for 800 epochs of CIFAR-10: after 10 the encoder is still as an untrained one
-    // (results/README.md). Ours lies between lightly's 0.12 and solo-learn's 0.5 at 256 images.
+    // App. D has 0.03, for 800 epochs of CIFAR-10: after 10 the encoder is still as an untrained
+    // one (results/README.md). Ours lies between lightly's 0.12 and solo-learn's 0.5 at 256 images.
     config.base_lr = 0.24;
     config.weight_decay = 5e-4;  // App. D
   } else {
