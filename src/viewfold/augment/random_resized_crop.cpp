@@ -85,7 +85,7 @@ class RandomResizedCrop final : public Augmentation {
     const Image& image = canvas.image();
     Image& out = canvas.prepare(size_, size_, image.bands(), image.type());
     // Nothing outside the box leaks in at its rim: all published recipes cut first.
-    resize_crop(image, box_of(record), size_, size_,
+    resize_crop(image, box_of(record),
                 {.interpolation = interpolation_, .antialias = config_.antialias, .isolated = true},
                 canvas.scratch(), out);
     canvas.advance();

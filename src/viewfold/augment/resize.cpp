@@ -45,7 +45,7 @@ class Resize final : public Augmentation {
       return;
     }
     Image& out = canvas.prepare(size_, size_, image.bands(), image.type());
-    resize_crop(image, whole(image), size_, size_, options_, canvas.scratch(), out);
+    resize_crop(image, whole(image), options_, canvas.scratch(), out);
     canvas.advance();
   }
 

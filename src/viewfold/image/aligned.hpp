@@ -16,7 +16,9 @@ struct AlignedAllocator {
   static constexpr std::align_val_t kAlignment{64};
 
   AlignedAllocator() = default;
+  // Containers convert allocators silently.
   template <class U>
+  // NOLINTNEXTLINE(google-explicit-constructor): clang-tidy 14 does not see explicit(false)
   explicit(false) AlignedAllocator(const AlignedAllocator<U>& /*other*/) {}
 
   [[nodiscard]] T* allocate(std::size_t n) {

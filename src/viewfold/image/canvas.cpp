@@ -18,7 +18,9 @@ std::byte* Scratch::bytes(std::size_t slot, std::size_t size) {
 }
 
 const Image& Canvas::image() const {
-  check(current_ != nullptr, "a canvas has no picture before start()");
+  if (current_ == nullptr) {
+    throw ContractViolation("a canvas has no picture before start()");
+  }
   return *current_;
 }
 

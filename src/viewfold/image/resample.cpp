@@ -114,7 +114,7 @@ void plain_taps(const Span& span, Interpolation interpolation, const AxisRoom& r
     const int first = std::clamp(left, span.low, span.high - 1);
     const int last = std::clamp(left + 2 * support - 1, span.low, span.high - 1);
     const auto weights =
-        room.weights.subspan(i * room.taps, static_cast<std::size_t>(last - first + 1));
+        room.weights.subspan(i * room.taps, static_cast<std::size_t>(last - first) + 1);
     std::fill(weights.begin(), weights.end(), 0.0F);
     for (int j = left; j < left + 2 * support; ++j) {
       const int inside = std::clamp(j, first, last);
@@ -177,12 +177,18 @@ std::span<const float> filter_all_columns(const Image& image,
   return filtered;
 }
 
+// The part of an image that is wanted, and the size that it becomes.
+struct Target {
+  Span columns;
+  Span rows;
+};
+
 void resample(const Image& image,
-              const Span& columns,
-              const Span& rows,
+              const Target& target,
               const ResizeOptions& options,
               Scratch& scratch,
               Image& out) {
+  const auto& [columns, rows] = target;
   out.reshape(rows.target, columns.target, image.bands(), image.type());
   const Axis column_axis = make_axis(columns, options, scratch, kColumnFirst);
   const Axis row_axis = make_axis(rows, options, scratch, kRowFirst);
@@ -242,13 +248,12 @@ Image crop(const Image& image, const Box& box) {
 
 void resize_crop(const Image& image,
                  const Box& box,
-                 int height,
-                 int width,
                  const ResizeOptions& options,
                  Scratch& scratch,
                  Image& out) {
   check_box(image, box);
-  check(height >= 1 && width >= 1, "an image is resized to at least 1 x 1 pixels");
+  const int height = out.height();
+  const int width = out.width();
   if (box.height == height && box.width == width) {
     copy_box(image, box, out);
     return;
@@ -257,8 +262,9 @@ void resize_crop(const Image& image,
     return Span{options.isolated ? begin : 0, options.isolated ? begin + length : side,
                 static_cast<double>(begin), static_cast<double>(begin) + length, target};
   };
-  resample(image, axis(image.width(), box.x, box.width, width),
-           axis(image.height(), box.y, box.height, height), options, scratch, out);
+  const Target target{axis(image.width(), box.x, box.width, width),
+                      axis(image.height(), box.y, box.height, height)};
+  resample(image, target, options, scratch, out);
 }
 
 void resize_crop_nearest(const Image& image, const Box& box, Image& out) {
@@ -267,7 +273,8 @@ void resize_crop_nearest(const Image& image, const Box& box, Image& out) {
         "the output must have the bands and the type of the image");
   const std::size_t pixel = static_cast<std::size_t>(image.bands()) * bytes_per_value(image.type());
   const auto at = [](int begin, int length, int target, int i) {
-    return begin + static_cast<int>((2 * std::int64_t{i} + 1) * length / (2 * target));
+    return begin +
+           static_cast<int>((2 * std::int64_t{i} + 1) * length / (2 * std::int64_t{target}));
   };
   std::byte* to = out.bytes().data();
   for (int y = 0; y < out.height(); ++y) {
@@ -283,8 +290,8 @@ void resize_crop_nearest(const Image& image, const Box& box, Image& out) {
 Image resize_crop(
     const Image& image, const Box& box, int height, int width, Interpolation interpolation) {
   Scratch scratch;
-  Image out;
-  resize_crop(image, box, height, width, {.interpolation = interpolation}, scratch, out);
+  Image out(height, width, image.bands(), image.type());
+  resize_crop(image, box, {.interpolation = interpolation}, scratch, out);
   return out;
 }
 
@@ -295,7 +302,8 @@ void resize_center_crop(const Image& image, int size, Scratch& scratch, Image& o
     return Span{0, side, axis.begin, axis.begin + size * axis.scale, size};
   };
   // Only the central square is computed: the resized long side of a 1 x 100000 image would be huge.
-  resample(image, kept(image.width(), square.x), kept(image.height(), square.y), {}, scratch, out);
+  const Target target{kept(image.width(), square.x), kept(image.height(), square.y)};
+  resample(image, target, {}, scratch, out);
 }
 
 CentralSquare central_square(int height, int width, int size) {

@@ -31,16 +31,10 @@ struct ResizeOptions {
   bool isolated = false;
 };
 
-/// Resizes the part of `image` inside `box` to height x width into `out`, another image of any
-/// shape. Keeps type and bands. Throws ContractViolation when the box is empty or leaves the image,
-/// or a size is < 1.
-void resize_crop(const Image& image,
-                 const Box& box,
-                 int height,
-                 int width,
-                 const ResizeOptions& options,
-                 Scratch& scratch,
-                 Image& out);
+/// Resizes the part of `image` inside `box` to the size that `out`, another image, has already.
+/// Keeps type and bands. Throws ContractViolation when the box is empty or leaves the image.
+void resize_crop(
+    const Image& image, const Box& box, const ResizeOptions& options, Scratch& scratch, Image& out);
 
 /// The same with antialiasing, into memory of its own.
 [[nodiscard]] Image resize_crop(const Image& image,

@@ -321,25 +321,27 @@ PipelineStep added_step(std::string_view op, std::int64_t size) {
   return made;
 }
 
+void add_operation(RecipeGroup& group, std::string_view op) {
+  const std::int64_t size = make_group(group, 1).size;
+  for (auto& steps : group.pipelines) {
+    const bool there = std::any_of(steps.begin(), steps.end(),
+                                   [op](const PipelineStep& step) { return step.op == op; });
+    if (there) {
+      throw UsageError(fmt::format(
+          "the recipe has {0} already (change its settings, such as --views.{0}.probability)", op));
+    }
+    steps.push_back(added_step(op, size));
+  }
+}
+
 }  // namespace
 
 RecipeConfig::RecipeConfig(std::string_view name, std::int64_t view_size)
     : groups_(find_recipe(name.substr(0, name.find('+'))).build(view_size)) {
-  while (name.find('+') != std::string_view::npos) {
-    name.remove_prefix(name.find('+') + 1);
-    const auto op = name.substr(0, name.find('+'));
+  for (auto plus = name.find('+'); plus != std::string_view::npos; plus = name.find('+')) {
+    name.remove_prefix(plus + 1);
     for (auto& group : groups_) {
-      const std::int64_t size = make_group(group, 1).size;
-      for (auto& steps : group.pipelines) {
-        const bool there = std::any_of(steps.begin(), steps.end(),
-                                       [op](const PipelineStep& step) { return step.op == op; });
-        if (there) {
-          throw UsageError(fmt::format(
-              "the recipe has {0} already (change its settings, such as --views.{0}.probability)",
-              op));
-        }
-        steps.push_back(added_step(op, size));
-      }
+      add_operation(group, name.substr(0, name.find('+')));
     }
   }
 }
