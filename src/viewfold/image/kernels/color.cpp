@@ -129,23 +129,27 @@ HWY_INLINE void turn_hue(Rgb& rgb, float turns) {
   rgb.blue = band_at(sixths, 1.0F, top, chroma);
 }
 
-// Steps [first, last) of the change on a vector of pixels.
+// Steps [first, last) of a change, and the mean luma for a contrast among them.
+struct StepRange {
+  std::size_t first;
+  std::size_t last;
+  float mean_luma;
+};
+
 template <class T>
 HWY_INLINE void run_steps(const ColorChange& change,
                           const ColorSteps& steps,
-                          std::size_t first,
-                          std::size_t last,
-                          float mean_luma,
+                          const StepRange& range,
                           Rgb& rgb) {
   const DF d;
-  for (std::size_t i = first; i < last; ++i) {
+  for (std::size_t i = range.first; i < range.last; ++i) {
     switch (steps.step[i]) {
       case ColorStep::kBrightness:
         blend<T>(rgb, hn::Set(d, change.brightness), hn::Zero(d));
         break;
       case ColorStep::kContrast:
         blend<T>(rgb, hn::Set(d, change.contrast),
-                 hn::Set(d, (1.0F - change.contrast) * mean_luma));
+                 hn::Set(d, (1.0F - change.contrast) * range.mean_luma));
         break;
       case ColorStep::kSaturation:
         blend<T>(rgb, hn::Set(d, change.saturation),
@@ -222,14 +226,14 @@ void change_rgb(T* pixels,
       std::find(steps.step.begin(), end, ColorStep::kContrast) - steps.step.begin());
   if (contrast == steps.count) {
     for_rgb(pixels, count, [&](Rgb rgb, T* to, std::size_t) HWY_ATTR {
-      run_steps<T>(change, steps, 0, steps.count, 0.0F, rgb);
+      run_steps<T>(change, steps, {0, steps.count, 0.0F}, rgb);
       store_rgb(rgb, to);
     });
     return;
   }
   LumaSum luma{hn::Zero(DF()), 0, 0.0};
   for_rgb(pixels, count, [&](Rgb rgb, T*, std::size_t i) HWY_ATTR {
-    run_steps<T>(change, steps, 0, contrast, 0.0F, rgb);
+    run_steps<T>(change, steps, {0, contrast, 0.0F}, rgb);
     store_planes(rgb, floats + 3 * i);
     luma.add(rgb);
   });
@@ -237,7 +241,7 @@ void change_rgb(T* pixels,
   const auto mean = static_cast<float>(luma.total / static_cast<double>(count));
   for_rgb(pixels, count, [&](const Rgb&, T* to, std::size_t i) HWY_ATTR {
     Rgb rgb = load_planes(floats + 3 * i);
-    run_steps<T>(change, steps, contrast, steps.count, mean, rgb);
+    run_steps<T>(change, steps, {contrast, steps.count, mean}, rgb);
     store_rgb(rgb, to);
   });
 }
