@@ -194,6 +194,27 @@ TEST_F(FinishedRun, ShowsTheViewsOfOneImageAgain) {
   EXPECT_GT(read_image(folder_->path() / "shown.png").width(), 200);
 }
 
+TEST_F(FinishedRun, JudgesTheViewsOfARecipe) {
+  const auto verdict = [this](std::vector<std::string> settings) {
+    std::vector<std::string> words{"audit-views", "pictures", "--json"};
+    words.insert(words.end(), settings.begin(), settings.end());
+    const auto ended = run_program(*folder_, words);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    const auto whole = nlohmann::json::parse(ended.out).back();
+    EXPECT_EQ(whole.at("whole"), true);
+    return whole.at("findings").at(0).at("verdict").get<std::string>();
+  };
+  EXPECT_EQ(verdict({"--views", "none"}), "too weak");
+  EXPECT_EQ(verdict({"--with", "run", "--views.random_resized_crop.scale_min", "0.001",
+                     "--views.random_resized_crop.scale_max", "0.01"}),
+            "destroys content");
+  write_file_atomically(folder_->path() / "boxes.csv", "no such picture,0,0,1,1\n");
+  EXPECT_EQ(run_program(*folder_, {"audit-views", "pictures", "--boxes", "boxes.csv"}).code, 3);
+  write_file_atomically(folder_->path() / "boxes.csv", "a.png,3,0,1,1\n");
+  const auto broken = run_program(*folder_, {"audit-views", "pictures", "--boxes", "boxes.csv"});
+  EXPECT_TRUE(contains(broken.err, "boxes.csv line 1")) << broken.err;
+}
+
 TEST(Program, GoesOnWithoutUnreadableImagesOnlyWhenAllowedTo) {
   const TestFolder folder("bad_images");
   write_pictures(folder.path() / "pictures", 40);

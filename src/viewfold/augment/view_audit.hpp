@@ -71,8 +71,8 @@ struct AuditLine {
   double orientation_cost = 1.0;
 };
 
-/// All that is wrong with a line; one finding kFine when nothing is. The limits are ours, set so
-/// that the published recipes pass on photographs (docs/views.md).
+/// All that is wrong with a line; one finding kFine when nothing is. The limits are ours;
+/// docs/views.md says what passes them.
 [[nodiscard]] std::vector<Finding> judge(const AuditLine& line);
 
 [[nodiscard]] std::string_view to_string(Verdict verdict);

@@ -19,19 +19,22 @@ HWY_BEFORE_NAMESPACE();
 namespace viewfold::HWY_NAMESPACE {
 namespace {
 
-// to[i] = taps[0] * from[i] + sum over k of taps[k] * (from[i - k * step] + from[i + k * step]).
+// taps[0] * from[i] + sum over k of taps[k] * (from[i - k * step] + from[i + k * step]), from i = 0
+// on.
+HWY_INLINE VF convolved(std::span<const float> taps, const float* from, std::size_t step) {
+  const DF d;
+  auto sum = hn::Mul(hn::Set(d, taps[0]), hn::LoadU(d, from));
+  for (std::size_t k = 1; k < taps.size(); ++k) {
+    const auto pair = hn::Add(hn::LoadU(d, from - k * step), hn::LoadU(d, from + k * step));
+    sum = hn::MulAdd(hn::Set(d, taps[k]), pair, sum);
+  }
+  return sum;
+}
+
 template <class T>
 void convolve(std::span<const float> taps, const float* from, std::size_t step, std::span<T> to) {
   const DF d;
-  const auto sum_at = [&](std::size_t i) HWY_ATTR {
-    auto sum = hn::Mul(hn::Set(d, taps[0]), hn::LoadU(d, from + i));
-    for (std::size_t k = 1; k < taps.size(); ++k) {
-      const auto pair =
-          hn::Add(hn::LoadU(d, from + i - k * step), hn::LoadU(d, from + i + k * step));
-      sum = hn::MulAdd(hn::Set(d, taps[k]), pair, sum);
-    }
-    return sum;
-  };
+  const auto sum_at = [&](std::size_t i) HWY_ATTR { return convolved(taps, from + i, step); };
   for_vectors(
       to.size(), hn::Lanes(d), [&](std::size_t i) HWY_ATTR { store_pixels(d, sum_at(i), &to[i]); },
       [&](std::size_t i, std::size_t count) HWY_ATTR {
@@ -50,13 +53,7 @@ void convolve_row(std::span<const float> taps,
   const DF d;
   const std::size_t lanes = hn::Lanes(d);
   for (std::size_t i = 0; i < to.size(); i += lanes) {  // there is room behind `to`
-    auto sum = hn::Mul(hn::Set(d, taps[0]), hn::LoadU(d, from + i));
-    for (std::size_t k = 1; k < taps.size(); ++k) {
-      const auto pair =
-          hn::Add(hn::LoadU(d, from + i - k * step), hn::LoadU(d, from + i + k * step));
-      sum = hn::MulAdd(hn::Set(d, taps[k]), pair, sum);
-    }
-    hn::StoreU(sum, d, &to[i]);
+    hn::StoreU(convolved(taps, from + i, step), d, &to[i]);
   }
 }
 
