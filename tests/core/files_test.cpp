@@ -2,10 +2,9 @@
 #include "viewfold/core/files.hpp"
 
 #include <algorithm>
-#include <csignal>
 #include <fstream>
-#include <sys/resource.h>
 
+#include "core/file_size_limit.hpp"
 #include "core/test_folder.hpp"
 #include <gtest/gtest.h>
 
@@ -28,26 +27,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   std::sort(names.begin(), names.end());
   return names;
 }
-
-// No file of this process may grow beyond `bytes` while it lives: a disk that is full.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &old_limit_);
-    const rlimit limit = {bytes, old_limit_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_limit_);
-    (void)std::signal(SIGXFSZ, old_handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  rlimit old_limit_{};
-  void (*old_handler_)(int);
-};
 
 TEST(Files, ReadsBackWhatWasWritten) {
   const TestFolder folder("files");

@@ -102,6 +102,7 @@ TEST(RunDir, OverwritingRemovesTheRunAndNothingElse) {
                                        old.eval("knn"),
                                        old.figures() / "views.png",
                                        old.checkpoints() / "last" / "x",
+                                       old.cache() / "images.pixels",
                                        old.tensorboard() / "events"};
   for (const auto& part : parts) {
     write(part, "old");

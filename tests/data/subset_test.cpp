@@ -78,6 +78,30 @@ TEST(Preload, ReadsTheBaseOnlyWhileLoading) {
   EXPECT_EQ(base->reads, reads);
 }
 
+TEST(Preload, ImagesInMemoryAreReadWhereTheyAre) {
+  const auto base = std::make_shared<FakeDataset>(8);
+  const Preloaded loaded = preload(base, 0, kMuch, 0.0, 1);
+  const auto subset = make_subset(loaded.dataset, {5, 3});
+  Image buffer;
+  Image other;
+  EXPECT_EQ(loaded.dataset->read(3, buffer), base->image(3));
+  EXPECT_EQ(&loaded.dataset->read(3, buffer), &loaded.dataset->read(3, other));
+  EXPECT_EQ(&subset->read(1, buffer), &loaded.dataset->read(3, other));
+  EXPECT_EQ(&read_with_bands(*subset, 1, 3, buffer), &loaded.dataset->read(3, other));
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_THROW((void)loaded.dataset->read(8, buffer), ContractViolation);
+}
+
+TEST(Preload, ImagesOnDiskAreReadIntoTheBuffer) {
+  const auto base = std::make_shared<FakeDataset>(8);
+  const Preloaded loaded = preload(base, 3, 10, 0.0, 1);
+  Image buffer;
+  for (const std::size_t i : {2U, 5U, 2U}) {  // of one band and of three
+    EXPECT_EQ(&loaded.dataset->read(i, buffer), &buffer);
+    EXPECT_EQ(buffer, convert_bands(base->image(i), 3));
+  }
+}
+
 TEST(Preload, GivesTheAskedBandsInMemoryAndOnDisk) {
   const auto base = std::make_shared<FakeDataset>(20);
   for (const std::uint64_t budget : {kMuch, std::uint64_t{10}}) {

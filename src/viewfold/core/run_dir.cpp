@@ -194,8 +194,9 @@ RunLock RunDir::lock() const {
 void RunDir::remove_old_run() const {
   const RunLock held = lock();
   // Not the marker, which create() replaces: a removal that was cut short still leaves a run.
-  for (const auto& part : {checkpoints(), figures(), tensorboard(), path_ / "eval", config(),
-                           data(), metrics(), encoder(), card(), report(), path_ / "export"}) {
+  for (const auto& part :
+       {checkpoints(), figures(), cache(), tensorboard(), path_ / "eval", config(), data(),
+        metrics(), encoder(), card(), report(), path_ / "export"}) {
     std::error_code failure;
     fs::remove_all(part, failure);
     if (failure) {

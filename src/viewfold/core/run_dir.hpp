@@ -53,6 +53,7 @@ class RunDir {
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   [[nodiscard]] std::filesystem::path figures() const { return path_ / "figures"; }
+  [[nodiscard]] std::filesystem::path cache() const { return path_ / "cache"; }
   [[nodiscard]] std::filesystem::path tensorboard() const { return path_ / "tensorboard"; }
   [[nodiscard]] std::filesystem::path encoder() const { return path_ / "encoder.safetensors"; }
   [[nodiscard]] std::filesystem::path card() const { return path_ / "card.json"; }

@@ -26,6 +26,13 @@ class Dataset {
   /// cannot be read; ContractViolation when index >= size().
   [[nodiscard]] virtual Image image(std::size_t index) const = 0;
 
+  /// The same image without a copy where the data set holds it decoded: a reference into the data
+  /// set, valid as long as it, or to `buffer`, into which it is decoded. Throws as image() does.
+  [[nodiscard]] virtual const Image& read(std::size_t index, Image& buffer) const {
+    buffer = image(index);
+    return buffer;
+  }
+
   /// A stable name of the image: its path, or "archive.tar!member", or "file#index".
   [[nodiscard]] virtual std::string name(std::size_t index) const = 0;
 
@@ -35,7 +42,18 @@ class Dataset {
 
   /// Names of the classes in order of their number; empty when the data set has no labels.
   [[nodiscard]] virtual const std::vector<std::string>& class_names() const = 0;
+
+  /// What changes with the stored form of the image, found without reading it: size and times of
+  /// its file. Empty where images are held as pixels already, so that no cache of them is of use.
+  [[nodiscard]] virtual std::string stamp(std::size_t /*index*/) const { return {}; }
 };
+
+/// dataset.read() with `bands` bands (0: as stored), in `buffer` where they have to be converted.
+/// Throws as read() does, and DataError naming the image when it cannot have that many.
+[[nodiscard]] const Image& read_with_bands(const Dataset& dataset,
+                                           std::size_t index,
+                                           int bands,
+                                           Image& buffer);
 
 /// Which data set to open: "fashion-mnist", "cifar10:DIR", or a path.
 struct DatasetRequest {

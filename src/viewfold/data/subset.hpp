@@ -14,6 +14,10 @@ namespace viewfold {
 [[nodiscard]] std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
                                                    std::vector<std::uint32_t> indices);
 
+/// Bytes of all images when decoded with `bands` bands (0: as stored), if the first ones are
+/// typical. 0 when none of these can be read.
+[[nodiscard]] std::uint64_t estimate_decoded_bytes(const Dataset& dataset, int bands);
+
 /// What preload() could not read.
 struct BadImage {
   std::size_t index = 0;

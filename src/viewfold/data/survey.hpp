@@ -33,6 +33,11 @@ struct BandStatistics {
 /// data set lies, nor on whether it is held in memory.
 [[nodiscard]] std::string data_fingerprint(const Dataset& dataset);
 
+/// 64 lower-case hexadecimal digits that change when images are added, removed, renamed, reordered
+/// or written anew: a hash over all names and stamps; nothing is decoded. Does not depend on the
+/// folder in which the data set lies. Empty when an image has no stamp.
+[[nodiscard]] std::string storage_fingerprint(const Dataset& dataset);
+
 /// Indices kept for training and held out of it, each ascending; together they are 0 .. size - 1.
 struct Split {
   std::vector<std::uint32_t> kept;

@@ -64,6 +64,13 @@ class TarImages : public LabelledDataset {
     return printable(fmt::format("{}!{}", archives_[place.archive], place.member.name));
   }
 
+  [[nodiscard]] std::string stamp(std::size_t index) const override {
+    check(index < size(), "index of an image is out of range");
+    const Place& place = places_[index];
+    return fmt::format("{} {} {}", file_stamp(archives_[place.archive]), place.member.offset,
+                       place.member.size);
+  }
+
  private:
   std::vector<std::string> archives_;
   std::vector<Place> places_;

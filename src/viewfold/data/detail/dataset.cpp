@@ -1,4 +1,4 @@
-// Implements the choice of the format that a data set is in.
+// Implements the choice of the format that a data set is in, and reading with a number of bands.
 #include "viewfold/data/dataset.hpp"
 
 #include <fmt/format.h>
@@ -73,6 +73,19 @@ const DatasetEntry& entry_of(const std::string& spec) {
 }
 
 }  // namespace
+
+const Image& read_with_bands(const Dataset& dataset, std::size_t index, int bands, Image& buffer) {
+  const Image& source = dataset.read(index, buffer);
+  if (bands == 0 || source.bands() == bands) {
+    return source;
+  }
+  try {
+    buffer = convert_bands(source, bands);
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", dataset.name(index), error.what()));
+  }
+  return buffer;
+}
 
 std::unique_ptr<Dataset> open_dataset(const DatasetRequest& request) {
   return entry_of(request.spec).open(request);

@@ -34,6 +34,11 @@ class FileImages : public LabelledDataset {
     return printable(paths_[index]);
   }
 
+  [[nodiscard]] std::string stamp(std::size_t index) const override {
+    check(index < size(), "index of an image is out of range");
+    return file_stamp(paths_[index]);
+  }
+
  private:
   std::vector<std::string> paths_;
   std::vector<std::string> origins_;

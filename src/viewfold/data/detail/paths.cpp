@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <sys/stat.h>
 
 #include <fmt/format.h>
 
@@ -76,6 +77,17 @@ bool is_file(const fs::path& path) {
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::is_directory(path, ignored);
+}
+
+std::string file_stamp(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    return "missing";
+  }
+  // The time of the last change of anything, too: copying a file back from elsewhere keeps its size
+  // and its time of writing.
+  return fmt::format("{} {}.{:09} {}.{:09}", status.st_size, status.st_mtim.tv_sec,
+                     status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
 }
 
 std::optional<fs::path> folder_by_name(const std::string& spec, std::string_view name) {

@@ -26,6 +26,9 @@ inline constexpr std::string_view kImageEndings =
 [[nodiscard]] bool is_file(const std::filesystem::path& path);
 [[nodiscard]] bool is_folder(const std::filesystem::path& path);
 
+/// Size and times of a file, "missing" when it cannot be looked at: what changes with its content.
+[[nodiscard]] std::string file_stamp(const std::filesystem::path& path);
+
 /// DIR of the spec "name:DIR".
 [[nodiscard]] std::optional<std::filesystem::path> folder_by_name(const std::string& spec,
                                                                   std::string_view name);

@@ -15,10 +15,6 @@ namespace {
 
 using BasePointer = std::shared_ptr<const Dataset>;
 
-Image with_bands(Image image, int bands) {
-  return bands == 0 || image.bands() == bands ? std::move(image) : convert_bands(image, bands);
-}
-
 // Everything of another data set but its pixels.
 class Derived : public Dataset {
  public:
@@ -55,6 +51,12 @@ class Subset : public Derived {
   [[nodiscard]] Image image(std::size_t index) const override {
     return base().image(base_index(index));
   }
+  [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
+    return base().read(base_index(index), buffer);
+  }
+  [[nodiscard]] std::string stamp(std::size_t index) const override {
+    return base().stamp(base_index(index));
+  }
 };
 
 class InMemory : public Derived {
@@ -63,6 +65,10 @@ class InMemory : public Derived {
       : Derived(std::move(base), std::move(indices)),
         images_(std::move(images)) {}
   [[nodiscard]] Image image(std::size_t index) const override {
+    check(index < size(), "index of an image is out of range");
+    return images_[index];
+  }
+  [[nodiscard]] const Image& read(std::size_t index, Image& /*buffer*/) const override {
     check(index < size(), "index of an image is out of range");
     return images_[index];
   }
@@ -78,6 +84,9 @@ class OnDisk : public Dataset {
 
   [[nodiscard]] std::size_t size() const override { return base_->size(); }
   [[nodiscard]] Image image(std::size_t index) const override;
+  [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
+    return read_with_bands(*base_, index, bands_, buffer);
+  }
   [[nodiscard]] std::string name(std::size_t index) const override { return base_->name(index); }
   [[nodiscard]] std::optional<std::int64_t> label(std::size_t index) const override {
     return base_->label(index);
@@ -93,32 +102,13 @@ class OnDisk : public Dataset {
 
 // The image at `index` with `bands` bands; DataErrors name it.
 Image load(const Dataset& dataset, std::size_t index, int bands) {
-  Image image = dataset.image(index);
-  try {
-    return with_bands(std::move(image), bands);
-  } catch (const DataError& error) {
-    throw DataError(fmt::format("{}: {}", dataset.name(index), error.what()));
-  }
+  Image buffer;
+  const Image& image = read_with_bands(dataset, index, bands, buffer);
+  return &image == &buffer ? std::move(buffer) : Image(image);
 }
 
 Image OnDisk::image(std::size_t index) const {
   return load(*base_, index, bands_);
-}
-
-// Bytes that all images will take, if the first ones are typical. 0 when none of these is readable.
-std::uint64_t estimate_bytes(const Dataset& dataset, int bands) {
-  constexpr std::size_t kLooks = 16;
-  std::uint64_t bytes = 0;
-  std::uint64_t readable = 0;
-  for (std::size_t i = 0; i < std::min(kLooks, dataset.size()); ++i) {
-    try {
-      bytes += load(dataset, i, bands).bytes().size();
-      ++readable;
-    } catch (const DataError&) {
-      // Counted when all images are read.
-    }
-  }
-  return readable == 0 ? 0 : bytes / readable * dataset.size();
 }
 
 // All images of a data set as far as they were read within the budget.
@@ -152,7 +142,8 @@ std::vector<BadImage> find_bad(const Dataset& dataset, int bands, int threads) {
   std::vector<std::string> reasons(dataset.size());
   parallel_for(dataset.size(), threads, [&](std::size_t i) {
     try {
-      (void)load(dataset, i, bands);
+      Image buffer;
+      (void)read_with_bands(dataset, i, bands, buffer);
     } catch (const DataError& error) {
       reasons[i] = error.what();
     }
@@ -210,6 +201,22 @@ Preloaded keep_on_disk(std::shared_ptr<const Dataset> base,
 
 }  // namespace
 
+std::uint64_t estimate_decoded_bytes(const Dataset& dataset, int bands) {
+  constexpr std::size_t kLooks = 16;
+  std::uint64_t bytes = 0;
+  std::uint64_t readable = 0;
+  Image buffer;
+  for (std::size_t i = 0; i < std::min(kLooks, dataset.size()); ++i) {
+    try {
+      bytes += read_with_bands(dataset, i, bands, buffer).bytes().size();
+      ++readable;
+    } catch (const DataError&) {
+      // Counted when all images are read.
+    }
+  }
+  return readable == 0 ? 0 : bytes / readable * dataset.size();
+}
+
 std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
                                      std::vector<std::uint32_t> indices) {
   for (const std::uint32_t index : indices) {
@@ -226,7 +233,7 @@ Preloaded preload(std::shared_ptr<const Dataset> base,
                   int threads) {
   check(bands >= 0, fmt::format("{} bands", bands));
   check(base->size() <= std::numeric_limits<std::uint32_t>::max(), "too many images");
-  if (estimate_bytes(*base, bands) > budget_bytes) {
+  if (estimate_decoded_bytes(*base, bands) > budget_bytes) {
     return keep_on_disk(std::move(base), bands, max_bad_fraction, threads);
   }
   Loading loading = load_all(*base, bands, budget_bytes, threads);

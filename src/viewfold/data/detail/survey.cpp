@@ -103,6 +103,24 @@ std::size_t shared_folders(const Dataset& dataset) {
   return slash == std::string::npos ? 0 : slash + 1;
 }
 
+// Hashes lines without keeping all of them.
+class LineHash {
+ public:
+  void add(const std::string& line) {
+    constexpr std::size_t kMaxText = 1U << 20U;
+    text_ += line;
+    text_ += '\n';
+    if (text_.size() > kMaxText) {
+      text_ = digits();
+    }
+  }
+
+  [[nodiscard]] std::string digits() const { return hex_hash(std::as_bytes(std::span(text_))); }
+
+ private:
+  std::string text_;
+};
+
 std::string pixel_digest(const Dataset& dataset, std::size_t index) {
   try {
     const Image image = dataset.image(index);
@@ -251,24 +269,29 @@ BandStatistics band_statistics(
 
 std::string data_fingerprint(const Dataset& dataset) {
   constexpr std::size_t kLooks = 64;
-  constexpr std::size_t kMaxText = 1U << 20U;
   const std::size_t shared = shared_folders(dataset);
-  std::string text;
-  const auto add = [&](const std::string& line) {
-    text += line;
-    text += '\n';
-    if (text.size() > kMaxText) {
-      text = hex_hash(std::as_bytes(std::span(text)));
-    }
-  };
+  LineHash hash;
   for (std::size_t i = 0; i < dataset.size(); ++i) {
-    add(dataset.name(i).substr(shared));
+    hash.add(dataset.name(i).substr(shared));
   }
   const std::size_t looks = std::min(kLooks, dataset.size());
   for (std::size_t i = 0; i < looks; ++i) {
-    add(pixel_digest(dataset, i * dataset.size() / looks));
+    hash.add(pixel_digest(dataset, i * dataset.size() / looks));
   }
-  return hex_hash(std::as_bytes(std::span(text)));
+  return hash.digits();
+}
+
+std::string storage_fingerprint(const Dataset& dataset) {
+  const std::size_t shared = shared_folders(dataset);
+  LineHash hash;
+  for (std::size_t i = 0; i < dataset.size(); ++i) {
+    const std::string stamp = dataset.stamp(i);
+    if (stamp.empty()) {
+      return {};
+    }
+    hash.add(fmt::format("{}\n{}", dataset.name(i).substr(shared), stamp));
+  }
+  return hash.digits();
 }
 
 Split hold_out(std::size_t size, double fraction, std::uint64_t seed) {
