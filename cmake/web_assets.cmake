@@ -1,4 +1,4 @@
-# The page, style, script and chart library of the report as a generated C++ file, which
+# The pages, style, script and chart library of the report as a generated C++ file, which
 # web_asset_sources receives. The library comes from npm once, into web/node_modules, which all build
 # folders share; after that no step needs the network.
 
@@ -25,13 +25,14 @@ add_custom_command(
 
 set(web_assets "page=${web_pages}/report.html" "style=${web_pages}/report.css"
                "script=${web_pages}/report.js" "charts=${web_out}/charts.js"
-               "licences=${web_out}/licences.txt")
+               "licences=${web_out}/licences.txt" "views_page=${web_pages}/views.html"
+               "views_style=${web_pages}/views.css")
 list(JOIN web_assets "|" web_assets)
 add_custom_command(
   OUTPUT "${web_asset_sources}"
   COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${web_asset_sources}" "-DASSETS=${web_assets}"
           -P "${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake"
   DEPENDS "${web_pages}/report.html" "${web_pages}/report.css" "${web_pages}/report.js"
-          "${web_out}/charts.js" "${web_out}/licences.txt"
-          "${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake"
-  COMMENT "Embedding the page of the report" VERBATIM)
+          "${web_pages}/views.html" "${web_pages}/views.css" "${web_out}/charts.js"
+          "${web_out}/licences.txt" "${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake"
+  COMMENT "Embedding the pages" VERBATIM)

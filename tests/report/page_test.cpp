@@ -14,6 +14,7 @@
 
 #include "viewfold/core/files.hpp"
 #include "viewfold/report/report.hpp"
+#include "viewfold/report/view_page.hpp"
 
 namespace viewfold {
 namespace {
@@ -59,15 +60,15 @@ struct Seen {
 };
 
 // The browser may reach no host, and gets a profile that lives in `folder`.
-Seen open_page(const std::string& browser, const fs::path& folder) {
+Seen open_page(const std::string& browser, const fs::path& folder, const std::string& file) {
   const fs::path messages = folder / "messages.txt";
   const auto document = output_of(fmt::format(
       "HOME='{0}' timeout 60 {1} --headless --no-sandbox --disable-gpu "
       "--disable-background-networking --disable-sync --disable-component-update --no-first-run "
       "--disable-dev-shm-usage --host-resolver-rules='MAP * ~NOTFOUND' "
       "--user-data-dir='{0}/profile' --window-size=1280,2000 --enable-logging=stderr --dump-dom "
-      "'file://{0}/report.html' 2>'{2}'",
-      folder.string(), browser, messages.string()));
+      "'file://{0}/{3}' 2>'{2}'",
+      folder.string(), browser, messages.string(), file));
   EXPECT_TRUE(document.has_value()) << browser << " failed:\n" << read_text_file(messages);
   std::istringstream lines(read_text_file(messages));
   std::string console;
@@ -98,7 +99,7 @@ class Page : public ::testing::Test {
 
   Seen seen() {
     write_report(folder_.path(), folder_.path() / "report.html");
-    return open_page(*browser_, folder_.path());
+    return open_page(*browser_, folder_.path(), "report.html");
   }
 
   // The page of the sample run, opened once.
@@ -175,6 +176,22 @@ TEST_F(Page, OfARunWithoutNumbersHasNoError) {
   const Seen page = seen();
   EXPECT_EQ(count(page.document, "<body data-charts=\"0\">"), 1U);
   EXPECT_EQ(page.console, "");
+}
+
+TEST_F(Page, OfViewsIsWellFormedAndLoadsAndRunsNothing) {
+  ViewPage content = testing::sample_view_page();
+  const std::string hostile = "\"></h2><script>document.title='taken'</script><img src=x>.png";
+  content.rows[0].name = hostile;
+  write_view_page(content, folder_.path() / "views.html");
+  const Seen page = open_page(*browser_, folder_.path(), "views.html");
+  EXPECT_EQ(page.console, "");  // nor has the page's own policy refused anything
+  EXPECT_EQ(count(page.document, "<title>" + content.title), 1U);
+  // What the browser has made of it is what was written: no element is closed or opened by guess.
+  const std::string written = read_text_file(folder_.path() / "views.html");
+  for (const std::string part :
+       {"<figure", "</figure>", "<img ", "<li", "</li>", "<p", "</section>"}) {
+    EXPECT_EQ(count(page.document, part), count(written, part)) << part;
+  }
 }
 
 }  // namespace

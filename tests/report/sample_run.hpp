@@ -1,4 +1,5 @@
-// A run directory with every file that the report reads, made by the test.
+// What the pages are made of: a run directory with every file that the report reads, and pictures
+// with captions.
 #pragma once
 
 #include <cmath>
@@ -12,6 +13,7 @@
 
 #include "viewfold/image/codec.hpp"
 #include "viewfold/image/image.hpp"
+#include "viewfold/report/view_page.hpp"
 
 namespace viewfold::testing {
 
@@ -78,6 +80,28 @@ inline void write_sample_run(const std::filesystem::path& dir) {
              R"({"schema": 1, "architecture": {"name": "resnet18", "width": 16}, "seed": 1})");
   write_picture(dir / "figures" / "views.png", 20, 30);
   write_picture(dir / "figures" / "neighbours.png", 40, 30);
+}
+
+/// Two rows: an original, two views of 32 pixels and one of 12, with a caption of two lines each.
+inline ViewPage sample_view_page() {
+  const std::vector<CaptionLine> caption{{.text = "gaussian_blur sigma 1.5", .faint = false},
+                                         {.text = "invert not applied", .faint = true}};
+  ViewPage page{
+      .title = "swav on shapes", .sentences = {"One sentence.", "And another."}, .rows = {}};
+  for (const std::string name : {"first.png", "second.png"}) {
+    PictureRow row{.name = name, .pictures = {}};
+    row.pictures.push_back(
+        {.image = Image(20, 20, 3), .title = "original", .group = "", .caption = {}});
+    for (const int view : {1, 2, 3}) {
+      const int side = view < 3 ? 32 : 12;
+      row.pictures.push_back({.image = Image(side, side, 1),
+                              .title = fmt::format("view {}", view),
+                              .group = view < 3 ? "large" : "small",
+                              .caption = caption});
+    }
+    page.rows.push_back(std::move(row));
+  }
+  return page;
 }
 
 }  // namespace viewfold::testing
