@@ -132,6 +132,22 @@ int orientation_of(Bytes encoded) {
   return 1;
 }
 
+// libpng takes memory for a chunk before it looks for its bytes.
+void check_chunks(Bytes encoded) {
+  const ByteReader reader(encoded, ByteReader::Order::kBig);
+  constexpr std::size_t kFrame = 12;  // length, type and checksum
+  std::size_t at = 8;
+  bool ended = false;
+  while (!ended) {
+    const std::size_t length = reader.u32(at);
+    if (at + kFrame + length > encoded.size()) {
+      throw DataError(fmt::format("truncated: a chunk claims {} bytes", length));
+    }
+    ended = reader.text(at + 4, 4) == "IEND";
+    at += kFrame + length;
+  }
+}
+
 }  // namespace
 
 ImageHeader read_png_header(Bytes encoded) {
@@ -150,6 +166,7 @@ Image decode_png(Bytes encoded, const ImageHeader& header) {
     throw DataError(fmt::format("claims {} x {} pixels, too many for {} bytes", header.height,
                                 header.width, encoded.size()));
   }
+  check_chunks(encoded);
   Decoder decoder(encoded);
   Image image = decoder.prepare();
   decoder.decode(image);

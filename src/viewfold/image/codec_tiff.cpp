@@ -166,6 +166,11 @@ Image decode_deep(TIFF* tiff, const Source& source, const ImageHeader& header) {
 
 // Uncompressed strips that lie outside the file would be read as nothing, one by one.
 void check_size(TIFF* tiff, const ImageHeader& header, std::size_t bytes) {
+  constexpr int kMostSamples = 64;  // ours: a lie costs the memory of a strip of them
+  const int samples = tag_or(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
+  if (samples > kMostSamples) {
+    throw DataError(fmt::format("{} samples to a pixel are not supported", samples));
+  }
   const std::int64_t bits = tag_or(tiff, TIFFTAG_BITSPERSAMPLE, 1);
   if (tag_or(tiff, TIFFTAG_COMPRESSION, COMPRESSION_NONE) == COMPRESSION_NONE &&
       header.height * header.width / 8 * bits > static_cast<std::int64_t>(bytes)) {
