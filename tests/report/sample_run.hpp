@@ -84,8 +84,9 @@ inline void write_sample_run(const std::filesystem::path& dir) {
 
 /// Two rows: an original, two views of 32 pixels and one of 12, with a caption of two lines each.
 inline ViewPage sample_view_page() {
-  const std::vector<CaptionLine> caption{{.text = "gaussian_blur sigma 1.5", .faint = false},
-                                         {.text = "invert not applied", .faint = true}};
+  const std::vector<CaptionLine> caption{
+      {.text = "gaussian_blur radius 2, sigma 1.5", .faint = false},
+      {.text = "invert not applied", .faint = true}};
   ViewPage page{
       .title = "swav on shapes", .sentences = {"One sentence.", "And another."}, .rows = {}};
   for (const std::string name : {"first.png", "second.png"}) {

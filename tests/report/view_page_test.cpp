@@ -48,8 +48,11 @@ TEST(ViewPage, HasAFigureForEveryPictureInItsOrder) {
 
 TEST(ViewPage, SetsOffTheFirstWordAndWhatDidNotHappen) {
   const std::string page = written(testing::sample_view_page());
-  EXPECT_EQ(count(page, "<li><b>gaussian_<wbr>blur</b> sigma 1.5</li>"), 6U);
-  EXPECT_EQ(count(page, "<li class=\"faint\"><b>invert</b> not applied</li>"), 6U);
+  EXPECT_EQ(
+      count(page,
+            "<li><b>gaussian_<wbr>blur</b> <span>radius 2,</span> <span>sigma 1.5</span></li>"),
+      6U);
+  EXPECT_EQ(count(page, "<li class=\"faint\"><b>invert</b> <span>not applied</span></li>"), 6U);
 }
 
 TEST(ViewPage, DrawsALineWhereAGroupBegins) {
@@ -61,8 +64,8 @@ TEST(ViewPage, ShowsViewsInProportionToEachOther) {
   const std::string page = written(testing::sample_view_page());
   EXPECT_EQ(count(page, "style=\"width: 100%\""), 6U);  // two originals, large views
   EXPECT_EQ(count(page, "style=\"width: 37.5%\""), 2U);
-  EXPECT_EQ(count(page, "<p>large, 32 x 32 px</p>"), 4U);
-  EXPECT_EQ(count(page, "<p>small, 12 x 12 px</p>"), 2U);
+  EXPECT_EQ(count(page, "<p><span>large,</span> <span>32 x 32 px</span></p>"), 4U);
+  EXPECT_EQ(count(page, "<p><span>small,</span> <span>12 x 12 px</span></p>"), 2U);
 }
 
 TEST(ViewPage, PixelsStayVisibleOfSmallPicturesOnly) {
@@ -85,7 +88,7 @@ TEST(ViewPage, HoldsTheBytesOfAPictureAndASmallerOneOfALargePicture) {
   EXPECT_TRUE(
       holds(text, "base64," + report::base64(encode_png(image)) + "\" width=\"2\" height=\"3\""));
   EXPECT_TRUE(holds(text, "width=\"512\" height=\"150\""));
-  EXPECT_TRUE(holds(text, "<p>300 x 1024 px</p>"));
+  EXPECT_TRUE(holds(text, "<p><span>300 x 1024 px</span></p>"));
 }
 
 TEST(ViewPage, TextsStayTexts) {

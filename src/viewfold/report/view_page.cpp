@@ -50,14 +50,26 @@ std::string breakable_html(std::string_view text) {
   return html;
 }
 
+// Its first word, and what follows: parts that stay on one line where they fit, each up to its
+// comma.
+json line_model(const CaptionLine& line) {
+  const std::string_view text = line.text;
+  std::size_t end = std::min(text.find(' '), text.size());
+  json model{{"word", breakable_html(text.substr(0, end))}, {"faint", line.faint}};
+  model["parts"] = json::array();
+  while (end < text.size()) {
+    const std::size_t begin = end + 1;
+    const std::size_t comma = text.find(", ", begin);
+    end = comma == std::string_view::npos ? text.size() : comma + 1;
+    model["parts"].push_back(breakable_html(text.substr(begin, end - begin)));
+  }
+  return model;
+}
+
 json caption_model(const std::vector<CaptionLine>& lines) {
   json caption = json::array();
   for (const auto& line : lines) {
-    const std::string_view text = line.text;
-    const std::size_t end = std::min(text.find(' '), text.size());
-    caption.push_back({{"word", breakable_html(text.substr(0, end))},
-                       {"rest", breakable_html(text.substr(end))},
-                       {"faint", line.faint}});
+    caption.push_back(line_model(line));
   }
   return caption;
 }
