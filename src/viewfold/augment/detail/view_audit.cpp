@@ -20,7 +20,8 @@ namespace {
 constexpr double kSameView = 0.02;     // pixel distance: nothing has changed
 constexpr double kOtherImage = 0.97;   // pixel and feature distance: nothing is left
 constexpr double kLeastKept = 0.02;    // median share of the area
-constexpr double kTrickWorks = 0.5;    // share of pairs that a trick finds
+constexpr double kColoursWork = 0.3;   // share of pairs that histograms find
+constexpr double kThumbWorks = 0.5;    // share of pairs that thumbnails find
 constexpr double kBoxesLost = 0.5;     // share of the known boxes
 constexpr double kBoxKept = 0.25;      // share of its area from which on a box is there
 constexpr double kTurned = 45.0;       // degrees
@@ -231,17 +232,17 @@ std::vector<Finding> judge(const AuditLine& line) {
   if (line.numbers.pixel_distance < kSameView) {
     add(Verdict::kTooWeak, line.whole ? "two views of an image are the same picture"
                                       : "changes nothing on these images");
-  } else if (line.whole && line.numbers.histogram_match > kTrickWorks) {
+  } else if (line.whole && line.numbers.histogram_match > kColoursWork) {
     add(Verdict::kTooWeak,
         fmt::format("colours alone find {:.0f} % of the pairs (limit {:g} %): change them more",
-                    100.0 * line.numbers.histogram_match, 100.0 * kTrickWorks));
+                    100.0 * line.numbers.histogram_match, 100.0 * kColoursWork));
   }
   if (line.whole && line.numbers.pixel_distance >= kSameView &&
-      line.numbers.thumbnail_match > kTrickWorks) {
+      line.numbers.thumbnail_match > kThumbWorks) {
     add(Verdict::kTooWeak,
         fmt::format(
             "thumbnails of 4 x 4 pixels find {:.0f} % of the pairs (limit {:g} %): crop more",
-            100.0 * line.numbers.thumbnail_match, 100.0 * kTrickWorks));
+            100.0 * line.numbers.thumbnail_match, 100.0 * kThumbWorks));
   }
   if (line.pairs.turns && line.orientation_cost > kOrientation) {
     add(Verdict::kCheck,
