@@ -114,6 +114,10 @@ AugmentationEntry augmentation_entry(std::string_view name,
 /// "" for a record without values.
 [[nodiscard]] std::string record_text(const OpRecord& record);
 
+/// Whether the operation of a record was applied: false where it happens with a probability, and
+/// did not; and for a record without values.
+[[nodiscard]] bool was_applied(const OpRecord& record);
+
 /// The row called `name`. Throws UsageError with the nearest known name.
 [[nodiscard]] const AugmentationEntry& find_augmentation(std::string_view name);
 

@@ -7,11 +7,14 @@
 
 namespace viewfold {
 
-/// Lays out rows of images on a light background, as RGB of uint8: each image scaled to fit a
-/// square of `cell` pixels and centred in it, `gap` pixels around and between the squares. Small
-/// images are enlarged by repeating pixels. One band is shown gray, of other counts than three the
-/// first three (of two: the first). Rows may differ in length, empty images leave their square
-/// empty. Throws ContractViolation without any square, or when cell < 1 or gap < 0.
+/// The picture as a sheet shows it, RGB of uint8: one band gray, of other counts than three the
+/// first three (of two: the first).
+[[nodiscard]] Image displayable(const Image& image);
+
+/// Lays out rows of displayable images on a light background: each scaled to fit a square of `cell`
+/// pixels and centred in it, `gap` pixels around and between the squares. Small images are enlarged
+/// by repeating pixels. Rows may differ in length, empty images leave their square empty. Throws
+/// ContractViolation without any square, or when cell < 1 or gap < 0.
 [[nodiscard]] Image contact_sheet(const std::vector<std::vector<Image>>& rows, int cell, int gap);
 
 }  // namespace viewfold

@@ -14,21 +14,6 @@ namespace {
 
 constexpr std::uint8_t kBackground = 245;
 
-Image to_rgb(const Image& image) {
-  const Image bytes = convert_type(image, PixelType::kUint8);
-  if (bytes.bands() == 1 || bytes.bands() == 3) {
-    return convert_bands(bytes, 3);
-  }
-  Image rgb(bytes.height(), bytes.width(), 3);
-  const auto bands = static_cast<std::size_t>(bytes.bands());
-  const auto from = bytes.values<std::uint8_t>();
-  const auto to = rgb.values<std::uint8_t>();
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    to[i] = from[i / 3 * bands + (bands >= 3 ? i % 3 : 0)];
-  }
-  return rgb;
-}
-
 // Every pixel becomes a rectangle: enlarging without inventing anything.
 Image repeat_pixels(const Image& image, int height, int width) {
   Image out(height, width, 3);
@@ -50,7 +35,7 @@ Image fit(const Image& image, int cell) {
   };
   const int height = scaled(image.height());
   const int width = scaled(image.width());
-  const Image rgb = to_rgb(image);
+  const Image rgb = displayable(image);
   return longer > cell ? resize_crop(rgb, {0, 0, rgb.width(), rgb.height()}, height, width)
                        : repeat_pixels(rgb, height, width);
 }
@@ -66,6 +51,21 @@ void paste(const Image& image, int y, int x, Image& sheet) {
 }
 
 }  // namespace
+
+Image displayable(const Image& image) {
+  const Image bytes = convert_type(image, PixelType::kUint8);
+  if (bytes.bands() == 1 || bytes.bands() == 3) {
+    return convert_bands(bytes, 3);
+  }
+  Image rgb(bytes.height(), bytes.width(), 3);
+  const auto bands = static_cast<std::size_t>(bytes.bands());
+  const auto from = bytes.values<std::uint8_t>();
+  const auto to = rgb.values<std::uint8_t>();
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    to[i] = from[i / 3 * bands + (bands >= 3 ? i % 3 : 0)];
+  }
+  return rgb;
+}
 
 Image contact_sheet(const std::vector<std::vector<Image>>& rows, int cell, int gap) {
   check(cell >= 1 && gap >= 0, "a contact sheet needs cells of at least one pixel");

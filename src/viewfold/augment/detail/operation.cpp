@@ -11,6 +11,22 @@
 #include "viewfold/core/error.hpp"
 
 namespace viewfold {
+namespace {
+
+// Null when no operation has the number of the record.
+const AugmentationEntry* entry_of(const OpRecord& record) {
+  const auto table = augmentation_table();
+  const auto entry = std::find_if(table.begin(), table.end(), [&](const AugmentationEntry& row) {
+    return operation_id(row.name) == record.op;
+  });
+  return entry == table.end() ? nullptr : &*entry;
+}
+
+bool says_applied(const Column& column) {
+  return column.kind == ValueKind::kFlag && column.name == "applied";
+}
+
+}  // namespace
 
 OpRecord make_record(std::string_view name, std::initializer_list<float> values) {
   check(values.size() <= OpRecord::kMaxValues, "too many values for one record");
@@ -54,18 +70,15 @@ Rect Augmentation::move(const OpRecord& record, const Rect& rect, ImageSize befo
 }
 
 std::string record_text(const OpRecord& record) {
-  const auto table = augmentation_table();
-  const auto entry = std::find_if(table.begin(), table.end(), [&](const AugmentationEntry& row) {
-    return operation_id(row.name) == record.op;
-  });
-  if (record.count == 0 || entry == table.end()) {
+  const AugmentationEntry* entry = entry_of(record);
+  if (record.count == 0 || entry == nullptr) {
     return "";
   }
   std::string text(entry->name);
   const char* separator = " ";
   for (std::size_t i = 0; i < std::min<std::size_t>(record.count, entry->columns.size()); ++i) {
     const Column& column = entry->columns[i];
-    if (column.kind == ValueKind::kFlag && column.name == "applied") {
+    if (says_applied(column)) {
       if (!happened(record)) {
         return text + " not applied";
       }
@@ -75,6 +88,13 @@ std::string record_text(const OpRecord& record) {
     separator = ", ";
   }
   return text;
+}
+
+bool was_applied(const OpRecord& record) {
+  const AugmentationEntry* entry = entry_of(record);
+  const bool may_fail =
+      entry != nullptr && !entry->columns.empty() && says_applied(entry->columns[0]);
+  return record.count > 0 && (!may_fail || happened(record));
 }
 
 const AugmentationEntry& find_augmentation(std::string_view name) {
