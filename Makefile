@@ -1,5 +1,5 @@
 # Two commands do everything on a bare Debian 12: `make quickstart` and `make test`.
-.PHONY: packages build quickstart bench test test-debug format-check layers lint
+.PHONY: packages build quickstart bench test test-debug test-tsan fuzz format-check layers lint
 
 packages:
 	@tools/install_packages.sh
@@ -25,6 +25,18 @@ test-debug: packages
 	@cmake --preset debug
 	@cmake --build --preset debug
 	@ctest --preset debug
+
+# The loader and what else has threads under ThreadSanitizer. LibTorch itself is not instrumented.
+test-tsan: packages
+	@cmake --preset tsan
+	@cmake --build --preset tsan
+	@ctest --preset tsan
+
+# Ten minutes of libFuzzer for each decoder, the view operations and the readers; SECONDS=60 for just one.
+fuzz: packages
+	@cmake --preset fuzz
+	@cmake --build --preset fuzz
+	@tools/fuzz.sh $(SECONDS)
 
 format-check: packages
 	@tools/check_format.sh

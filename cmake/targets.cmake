@@ -1,11 +1,20 @@
 # Flags of our own code, and the two kinds of libraries: torch-free and on LibTorch.
 
 add_library(vf_flags INTERFACE)
-target_compile_options(vf_flags INTERFACE -Wall -Wextra -Wconversion -Werror)
-if(VIEWFOLD_SANITIZE)
+if(NOT VIEWFOLD_FUZZ)  # the code is kept free of the warnings of GCC; those of clang differ
+  target_compile_options(vf_flags INTERFACE -Wall -Wextra -Wconversion -Werror)
+endif()
+if(VIEWFOLD_SANITIZE OR VIEWFOLD_FUZZ)
   target_compile_options(vf_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all
                                             -fno-omit-frame-pointer)
   target_link_options(vf_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(VIEWFOLD_FUZZ)
+  target_compile_options(vf_flags INTERFACE -fsanitize=fuzzer-no-link,float-cast-overflow)
+endif()
+if(VIEWFOLD_TSAN)
+  target_compile_options(vf_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(vf_flags INTERFACE -fsanitize=thread)
 endif()
 find_program(VIEWFOLD_LLD ld.lld)
 if(VIEWFOLD_LLD)
