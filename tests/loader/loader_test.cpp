@@ -7,11 +7,15 @@
 #include <mutex>
 #include <numeric>
 
+#include "core/test_folder.hpp"
 #include "loader/memory_dataset.hpp"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/log.hpp"
+#include "viewfold/data/image_cache.hpp"
+#include "viewfold/data/subset.hpp"
 
 namespace viewfold {
 namespace {
@@ -63,6 +67,40 @@ TEST(Loader, MakesBatchesThatDependOnSeedAndStepOnly) {
   options.seed = 4;
   const auto other = make_loader(dataset, options)->next();
   EXPECT_NE(other.indices, expected[0].indices);
+}
+
+// One that a cache can be made of.
+class StoredDataset final : public MemoryDataset {
+ public:
+  using MemoryDataset::MemoryDataset;
+  [[nodiscard]] std::string stamp(std::size_t /*index*/) const override { return "1"; }
+};
+
+TEST(Loader, MakesTheSameBatchesOfDecodedHeldAndCachedImages) {
+  const TestFolder folder("loader");
+  const std::set<std::size_t> bad{3, 4};
+  const auto stored = std::make_shared<StoredDataset>(21, 12, bad);
+  const auto held = preload(std::make_shared<MemoryDataset>(21, 12), 3, 1'000'000, 0.0, 2).dataset;
+  NullLog log;
+  const auto cached = write_image_cache(
+      stored, {.path = folder.path() / "images", .bands = 3, .max_bytes = 1'000'000, .threads = 2},
+      log);
+  ASSERT_NE(cached, nullptr);
+  LoaderOptions options{.batch_size = 5, .total_steps = 9, .seed = 3, .max_bad_fraction = 0.1};
+  const auto expected = take_all(*make_loader(stored, options), 9);
+  const auto expected_whole =
+      take_all(*make_loader(std::make_shared<MemoryDataset>(21, 12), options), 9);
+  for (const int threads : {1, 2, 7}) {
+    options.threads = threads;
+    const auto of_stored = take_all(*make_loader(stored, options), 9);
+    const auto of_cached = take_all(*make_loader(cached, options), 9);
+    const auto of_held = take_all(*make_loader(held, options), 9);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      expect_equal(of_stored[i], expected[i]);
+      expect_equal(of_cached[i], expected[i]);
+      expect_equal(of_held[i], expected_whole[i]);
+    }
+  }
 }
 
 // What `viewfold show` relies on: the key of a view is all that it depends on.
@@ -285,6 +323,77 @@ TEST(Loader, MakesNoMoreThanItsPrefetchAhead) {
   (void)loader->next();
   dataset->wait_for_reads(16);  // the batch taken and three more
   EXPECT_LE(dataset->reads(), 16);
+}
+
+// Sees how far ahead of the trainer its images are read.
+class WatchedDataset final : public MemoryDataset {
+ public:
+  WatchedDataset() : MemoryDataset(64, 8) {}
+
+  [[nodiscard]] Image image(std::size_t index) const override {
+    {
+      const std::scoped_lock lock(mutex_);
+      const int ahead = reads_++ / kBatch - taken_;  // batches, counting this one from 0
+      furthest_ = std::max(furthest_, ahead);
+      changed_.notify_all();
+    }
+    return MemoryDataset::image(index);
+  }
+
+  void wait_for_batches(int count) const {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return reads_ >= count * kBatch; });
+  }
+
+  void take_one() const {
+    const std::scoped_lock lock(mutex_);
+    ++taken_;
+  }
+
+  [[nodiscard]] int furthest() const {
+    const std::scoped_lock lock(mutex_);
+    return furthest_;
+  }
+
+  static constexpr int kBatch = 4;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable int reads_ = 0;
+  mutable int taken_ = 0;
+  mutable int furthest_ = 0;
+};
+
+TEST(Loader, MakesNoMoreAheadThanFitsIntoItsMemory) {
+  LoaderOptions options{.batch_size = WatchedDataset::kBatch, .total_steps = 60, .prefetch = 12};
+  const std::uint64_t one = batch_bytes(plan_of(), options);
+  EXPECT_GE(one, std::uint64_t{4} * 2 * 3 * 8 * 8 * sizeof(float));
+  const std::vector<std::pair<std::uint64_t, int>> cases{
+      {3 * one, 3}, {4 * one - 1, 3}, {one, 1}, {0, 1}, {100 * one, 12}};
+  for (const auto& [budget, batches] : cases) {
+    options.memory_budget = budget;
+    const auto dataset = std::make_shared<WatchedDataset>();
+    const auto loader = make_loader(dataset, options);
+    for (int step = 0; step + batches <= 60; ++step) {
+      dataset->wait_for_batches(step + batches);  // would wait for ever if fewer were made
+      dataset->take_one();
+      (void)loader->next();
+    }
+    EXPECT_EQ(dataset->furthest(), batches - 1) << budget;
+  }
+}
+
+TEST(Loader, ALittleMemoryIsEnoughForManyThreads) {
+  const auto dataset = std::make_shared<MemoryDataset>(21, 12);
+  LoaderOptions options{.batch_size = 5, .total_steps = 11, .seed = 3};
+  const auto expected = take_all(*make_loader(dataset, options), 11);
+  options.threads = 7;
+  options.memory_budget = 1;
+  const auto batches = take_all(*make_loader(dataset, options), 11);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    expect_equal(batches[i], expected[i]);
+  }
 }
 
 // Fails with something that is no DataError.

@@ -27,11 +27,44 @@ std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size
   return batches;
 }
 
+std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options) {
+  std::int64_t views = 0;
+  std::int64_t values = 0;
+  for (const auto& group : plan.groups) {
+    views += group.views;
+    values += group.views * options.bands * group.size * group.size;
+  }
+  const std::size_t sample =
+      static_cast<std::size_t>(values) * sizeof(float) +
+      static_cast<std::size_t>(views) * plan.ops_per_view() * sizeof(OpRecord) +
+      sizeof(std::uint32_t);
+  return static_cast<std::uint64_t>(options.batch_size) * sample;
+}
+
+namespace {
+
+// Batches that may be in work or waiting. Those in work count, too: fewer than threads would leave
+// some of them idle.
+std::int64_t batches_ahead(const ViewPlan& plan, const LoaderOptions& options) {
+  const auto wanted = static_cast<std::uint64_t>(std::max({1, options.prefetch, options.threads}));
+  const std::uint64_t fitting = options.memory_budget / batch_bytes(plan, options);
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::min(wanted, fitting)));
+}
+
+// What a worker keeps from one sample to the next.
+struct Workplace {
+  Image decoded;
+  Canvas canvas;
+};
+
+}  // namespace
+
 struct Loader::State {
   std::shared_ptr<const Dataset> dataset;
   ViewPlan plan;
   std::optional<Normalizer> normalizer;
   LoaderOptions options;
+  std::int64_t ahead = 1;  // batches
 
   mutable std::mutex mutex;
   std::condition_variable batch_ready;
@@ -51,10 +84,9 @@ struct Loader::State {
 
   void work();
   std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
-  ViewBatch make_batch(std::int64_t step, Canvas& canvas);
-  Image decode(std::uint32_t index) const;
-  Image read_image(std::uint32_t& index);
-  void make_sample(ViewBatch& batch, std::size_t position, Canvas& canvas);
+  ViewBatch make_batch(std::int64_t step, Workplace& place);
+  const Image& read_image(std::uint32_t& index, Image& buffer);
+  void make_sample(ViewBatch& batch, std::size_t position, Workplace& place);
 };
 
 std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::int64_t epoch) {
@@ -68,20 +100,11 @@ std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::i
   return order;
 }
 
-Image Loader::State::decode(std::uint32_t index) const {
-  const Image image = dataset->image(index);
-  try {
-    return convert_bands(image, static_cast<int>(options.bands));
-  } catch (const DataError& error) {
-    throw DataError(fmt::format("{}: {}", dataset->name(index), error.what()));
-  }
-}
-
 // Reads an image; an unreadable one is replaced by its successor while few enough are bad.
-Image Loader::State::read_image(std::uint32_t& index) {
+const Image& Loader::State::read_image(std::uint32_t& index, Image& buffer) {
   while (true) {
     try {
-      return decode(index);
+      return read_with_bands(*dataset, index, static_cast<int>(options.bands), buffer);
     } catch (const DataError& error) {
       const std::scoped_lock lock(mutex);
       bad_images.emplace(index, error.what());
@@ -98,8 +121,8 @@ Image Loader::State::read_image(std::uint32_t& index) {
   }
 }
 
-void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Canvas& canvas) {
-  const Image source = read_image(batch.indices[position]);
+void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Workplace& place) {
+  const Image& source = read_image(batch.indices[position], place.decoded);
   const auto n = static_cast<std::size_t>(batch.size());
   RngKey key{.seed = options.seed,
              .stream = "view",
@@ -111,14 +134,14 @@ void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Canvas& 
     float* to = batch.groups[g].data_ptr<float>() + position * values;
     for (std::int64_t i = 0; i < group.views; ++i, ++key.view, to += n * values) {
       const std::size_t row = key.view * n + position;
-      make_view(plan, source, key, canvas,
+      make_view(plan, source, key, place.canvas,
                 std::span(batch.records).subspan(row * batch.ops_per_view, batch.ops_per_view));
-      normalizer->write(canvas.image(), {to, values});
+      normalizer->write(place.canvas.image(), {to, values});
     }
   }
 }
 
-ViewBatch Loader::State::make_batch(std::int64_t step, Canvas& canvas) {
+ViewBatch Loader::State::make_batch(std::int64_t step, Workplace& place) {
   const std::int64_t per_epoch = batches_per_epoch(dataset->size(), options.batch_size);
   ViewBatch batch;
   batch.epoch = step / per_epoch;
@@ -139,21 +162,20 @@ ViewBatch Loader::State::make_batch(std::int64_t step, Canvas& canvas) {
         return {};
       }
     }
-    make_sample(batch, i, canvas);
+    make_sample(batch, i, place);
   }
   return batch;
 }
 
 void Loader::State::work() {
-  Canvas canvas;
+  Workplace place;
   while (true) {
     std::int64_t step = 0;
     {
       std::unique_lock lock(mutex);
       room_left.wait(lock, [this] {
-        // Batches in work count, too: fewer than threads would leave some of them idle.
         return stopping || next_to_make >= options.total_steps ||
-               next_to_make < next_to_take + std::max(options.prefetch, options.threads);
+               next_to_make < next_to_take + ahead;
       });
       if (stopping || next_to_make >= options.total_steps) {
         return;
@@ -161,7 +183,7 @@ void Loader::State::work() {
       step = next_to_make++;
     }
     try {
-      ViewBatch batch = make_batch(step, canvas);
+      ViewBatch batch = make_batch(step, place);
       const std::scoped_lock lock(mutex);
       finished.emplace(step, std::move(batch));
     } catch (...) {
@@ -186,6 +208,7 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset,
   state_->plan = std::move(plan);
   state_->normalizer.emplace(normalization);
   state_->options = options;
+  state_->ahead = batches_ahead(state_->plan, options);
   state_->next_to_make = options.first_step;
   state_->next_to_take = options.first_step;
   for (int t = 0; t < std::max(1, options.threads); ++t) {

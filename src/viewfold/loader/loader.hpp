@@ -21,13 +21,17 @@ struct LoaderOptions {
   std::int64_t bands = 3;        // every image is converted to this many
   std::uint64_t seed = 0;
   int threads = 1;
-  int prefetch = 3;  // batches made ahead of the trainer (at least one for each thread)
-  double max_bad_fraction = 0.0;  // share of images that may turn out unreadable
+  int prefetch = 3;  // batches made ahead of the trainer (at least one for each thread) ...
+  std::uint64_t memory_budget = 4'000'000'000;  // ... as far as their bytes fit; one always does
+  double max_bad_fraction = 0.0;                // share of images that may turn out unreadable
 };
 
 /// Batches per epoch; the last, incomplete batch of an epoch is dropped, as MoCo's queue and batch
 /// statistics need equal batches. Throws UsageError when there is not even one.
 [[nodiscard]] std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size);
+
+/// Bytes of one batch.
+[[nodiscard]] std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options);
 
 /// Makes the batches of a run. What a batch holds depends on seed and step only, never on threads.
 class Loader {

@@ -32,29 +32,19 @@ std::size_t values_per_image(const Preprocess& preprocess) {
   return static_cast<std::size_t>(preprocess.input_size * preprocess.input_size * preprocess.bands);
 }
 
-Image with_bands(const Dataset& dataset, std::size_t index, std::int64_t bands) {
-  Image image = dataset.image(index);
-  if (image.bands() == bands) {
-    return image;
-  }
-  try {
-    return convert_bands(image, static_cast<int>(bands));
-  } catch (const DataError& error) {
-    throw DataError(fmt::format("{}: {}", dataset.name(index), error.what()));
-  }
-}
-
 // One image in HWC order.
 void write_input(const Dataset& dataset,
                  std::size_t index,
                  const Preprocess& preprocess,
                  std::span<float> out) {
-  Image image = with_bands(dataset, index, preprocess.bands);
+  Image buffer;
+  const Image& image = read_with_bands(dataset, index, static_cast<int>(preprocess.bands), buffer);
   const auto size = static_cast<int>(preprocess.input_size);
-  if (image.height() != size || image.width() != size) {
-    image = resize_center_crop(image, size);
+  if (image.height() == size && image.width() == size) {
+    write_normalized(image, preprocess.normalization, out);
+  } else {
+    write_normalized(resize_center_crop(image, size), preprocess.normalization, out);
   }
-  write_normalized(image, preprocess.normalization, out);
 }
 
 // [M] int64, or nothing when an image has no label.
