@@ -451,9 +451,16 @@ bool is_utf8(std::string_view text) {
 
 // ---- names ----
 
+// A suggestion may have no more letters wrong.
+constexpr std::size_t kMostEdits = 3;
+
 // Edits that turn `a` into `b`: insert, delete, replace, swap of neighbours (Damerau 1964, in the
 // form that edits no substring twice).
 std::size_t edit_distance(std::string_view a, std::string_view b) {
+  const std::size_t apart = std::max(a.size(), b.size()) - std::min(a.size(), b.size());
+  if (apart > kMostEdits) {
+    return apart;  // or more: what follows takes long for a key of a thousand letters
+  }
   std::vector<std::size_t> before_last(b.size() + 1);
   std::vector<std::size_t> last(b.size() + 1);
   std::vector<std::size_t> row(b.size() + 1);
@@ -481,7 +488,8 @@ std::string_view last_component(std::string_view key) {
 
 // A third of the letters may be wrong, three at most: beyond that a suggestion misleads.
 bool is_near(std::size_t distance, std::string_view word) {
-  return distance < word.size() && distance <= std::clamp<std::size_t>(word.size() / 3, 1, 3);
+  return distance < word.size() &&
+         distance <= std::clamp<std::size_t>(word.size() / 3, 1, kMostEdits);
 }
 
 }  // namespace
