@@ -208,10 +208,9 @@ void check_view(const Image& view, const Image& source, ImageSize stated) {
 
 void check_records(std::span<const OpRecord> records) {
   for (const OpRecord& record : records) {
-    check(std::all_of(record.values.begin(), record.values.end(),
-                      [](float value) { return std::isfinite(value); }),
-          "a recorded value that is not finite");
-    (void)record_text(record);
+    const bool finite = std::all_of(record.values.begin(), record.values.end(),
+                                    [](float value) { return std::isfinite(value); });
+    check(finite, "a recorded value that is not finite: " + record_text(record));
   }
 }
 
