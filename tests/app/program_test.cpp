@@ -170,6 +170,15 @@ TEST_F(FinishedRun, IsRefusedWhenItsFilesAreDamaged) {
 TEST_F(FinishedRun, ShowsViewsAndDataBeforeTraining) {
   EXPECT_EQ(run_program(*folder_, {"views", "pictures", "--out", "v.png"}).code, 0);
   EXPECT_GT(read_image(folder_->path() / "v.png").width(), 500);
+  EXPECT_EQ(run_program(*folder_, {"views", "pictures", "--out", "v.html"}).code, 0);
+  const std::string page = read_text_file(folder_->path() / "v.html");
+  EXPECT_TRUE(contains(page, "<h1>simclr on pictures</h1>"));
+  EXPECT_TRUE(contains(page, "<b>random_<wbr>resized_<wbr>crop</b> <span>x "));
+  const auto refused = run_program(*folder_, {"views", "pictures", "--out", "v.jpg"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_TRUE(contains(refused.err, "FILE.png") && contains(refused.err, "FILE.html"))
+      << refused.err;
+  EXPECT_FALSE(std::filesystem::exists(folder_->path() / "v.jpg"));
   const auto ended = run_program(*folder_, {"data", "pictures"});
   EXPECT_EQ(ended.code, 0) << ended.err;
   for (const char* part : {"80", "spots", "stripes", "uint8"}) {
@@ -192,6 +201,9 @@ TEST_F(FinishedRun, ShowsTheViewsOfOneImageAgain) {
   EXPECT_TRUE(contains(show("3", "0").err, "--epoch 0: the run has 1 .. "));
   EXPECT_EQ(run_program(*folder_, {"show", "run", "--out", "shown.png"}).code, 0);
   EXPECT_GT(read_image(folder_->path() / "shown.png").width(), 200);
+  EXPECT_EQ(run_program(*folder_, {"show", "run", "--epoch", "2", "--out", "shown.html"}).code, 0);
+  EXPECT_TRUE(contains(read_text_file(folder_->path() / "shown.html"), "alt=\"view 2, epoch 2\""));
+  EXPECT_EQ(run_program(*folder_, {"show", "run", "--out", "shown.jpg"}).code, 2);
 }
 
 TEST_F(FinishedRun, JudgesTheViewsOfARecipe) {

@@ -76,13 +76,19 @@ void print_survey(const DataSurvey& survey) {
 
 void views_command(Arguments arguments) {
   const std::string out = arguments.take("out").value_or("views.png");
+  const SheetFormat format = sheet_format(out);
   const ViewSource source = open_view_source(std::move(arguments));
   const RunConfig& config = source.config;
   const ViewPlan plan = make_view_plan(*config.recipe, 0, config.view_size);
-  write_view_sheet(*source.dataset, plan, static_cast<std::uint64_t>(config.seed), source.bands,
-                   out);
-  fmt::print("{}: 8 images (left) and 8 views of each, recipe \"{}\", {} px\n", out,
-             config.recipe_name, config.view_size);
+  const auto samples =
+      sheet_samples(*source.dataset, plan, static_cast<std::uint64_t>(config.seed), source.bands);
+  if (format == SheetFormat::kPage) {
+    write_view_page(view_page(samples, plan, config), out);
+  } else {
+    write_view_sheet(samples, out);
+  }
+  fmt::print("{}: {} images (left) and {} views of each, recipe \"{}\", {} px\n", out,
+             samples.size(), samples.front().views.size(), config.recipe_name, config.view_size);
 }
 
 void data_command(Arguments arguments) {

@@ -2,12 +2,16 @@
 #include "viewfold/app/pictures.hpp"
 
 #include <algorithm>
+#include <cctype>
+
+#include <fmt/format.h>
 
 #include "viewfold/augment/contact_sheet.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
 #include "viewfold/image/codec.hpp"
 #include "viewfold/index/neighbours.hpp"
+#include "viewfold/report/text.hpp"
 
 namespace viewfold {
 namespace {
@@ -29,32 +33,95 @@ std::vector<std::size_t> spread_indices(std::size_t size, std::size_t count) {
   return indices;
 }
 
+// The name that a recipe gives to the group of a view; "" where it has only one.
+std::string group_of(const ViewPlan& plan, const RecipeConfig& recipe, std::size_t view) {
+  std::size_t group = 0;
+  for (; view >= static_cast<std::size_t>(plan.groups.at(group).views); ++group) {
+    view -= static_cast<std::size_t>(plan.groups[group].views);
+  }
+  return recipe.groups().at(group).name;
+}
+
+// "In each epoch training makes 2 views of 96 px (large) and 6 of 40 px (small) of an image."
+std::string views_sentence(const ViewPlan& plan, const RecipeConfig& recipe) {
+  std::string views;
+  for (std::size_t g = 0; g < plan.groups.size(); ++g) {
+    const ViewGroup& group = plan.groups[g];
+    const std::string& name = recipe.groups().at(g).name;
+    views +=
+        fmt::format("{}{} view{} of {} px{}", g == 0 ? "" : " and ", group.views,
+                    group.views == 1 ? "" : "s", group.size, name.empty() ? "" : " (" + name + ")");
+  }
+  return fmt::format("In each epoch training makes {} of an image.", views);
+}
+
+std::vector<CaptionLine> caption_of(const View& view) {
+  std::vector<CaptionLine> caption;
+  for (const auto& record : view.records) {
+    caption.push_back({.text = record_text(record), .faint = !was_applied(record)});
+  }
+  return caption;
+}
+
+PictureRow page_row(const SampleViews& sample, const ViewPlan& plan, const RecipeConfig& recipe) {
+  PictureRow row{.name = fmt::format("{}: {}", sample.sample, sample.name), .pictures = {}};
+  row.pictures.push_back(
+      {.image = displayable(sample.image), .title = "original", .group = "", .caption = {}});
+  const auto per_epoch = static_cast<std::size_t>(plan.views_per_sample());
+  for (std::size_t v = 0; v < sample.views.size(); ++v) {
+    const auto epoch = sample.epoch + static_cast<std::int64_t>(v / per_epoch);
+    const std::string group = group_of(plan, recipe, v % per_epoch);
+    row.pictures.push_back(
+        {.image = displayable(sample.views[v].image),
+         .title = fmt::format("view {}", v % per_epoch + 1),
+         .group = fmt::format("epoch {}{}{}", epoch, group.empty() ? "" : ", ", group),
+         .caption = caption_of(sample.views[v])});
+  }
+  return row;
+}
+
 }  // namespace
 
-void write_view_sheet(const Dataset& dataset,
-                      const ViewPlan& plan,
-                      std::uint64_t seed,
-                      std::int64_t bands,
-                      const std::filesystem::path& path) {
-  constexpr std::size_t kRows = 8;
-  std::vector<std::vector<Image>> rows;
-  for (const std::size_t index : spread_indices(dataset.size(), kRows)) {
-    const Image source = convert_bands(dataset.image(index), static_cast<int>(bands));
-    std::vector<Image> row{source};
-    for (std::size_t v = 0; v < kColumns; ++v) {
-      const auto views = static_cast<std::size_t>(plan.views_per_sample());
-      row.push_back(make_view(plan, source,
-                              {.seed = seed,
-                               .stream = "view",
-                               .epoch = static_cast<std::uint32_t>(v / views),
-                               .sample = static_cast<std::uint32_t>(index),
-                               .view = static_cast<std::uint16_t>(v % views)})
-                        .image);
-    }
-    rows.push_back(std::move(row));
+SheetFormat sheet_format(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (ending == ".png") {
+    return SheetFormat::kPicture;
   }
-  write_file_atomically(path,
-                        encode_png(contact_sheet(rows, cell_size(plan.groups.front().size), kGap)));
+  if (ending == ".html") {
+    return SheetFormat::kPage;
+  }
+  throw UsageError(
+      fmt::format("--out {}: views are written as FILE.png (the pictures) or as FILE.html (a page "
+                  "that also says what was drawn for each)",
+                  path.string()));
+}
+
+std::vector<SampleViews> sheet_samples(const Dataset& dataset,
+                                       const ViewPlan& plan,
+                                       std::uint64_t seed,
+                                       std::int64_t bands) {
+  constexpr std::size_t kRows = 8;
+  const auto per_epoch = static_cast<std::size_t>(plan.views_per_sample());
+  std::vector<SampleViews> samples;
+  for (const std::size_t index : spread_indices(dataset.size(), kRows)) {
+    SampleViews sample{.sample = index,
+                       .name = dataset.name(index),
+                       .image = convert_bands(dataset.image(index), static_cast<int>(bands)),
+                       .epoch = 1,
+                       .views = {}};
+    for (std::size_t v = 0; v < std::max(kColumns, per_epoch); ++v) {
+      sample.views.push_back(make_view(plan, sample.image,
+                                       {.seed = seed,
+                                        .stream = "view",
+                                        .epoch = static_cast<std::uint32_t>(v / per_epoch),
+                                        .sample = static_cast<std::uint32_t>(index),
+                                        .view = static_cast<std::uint16_t>(v % per_epoch)}));
+    }
+    samples.push_back(std::move(sample));
+  }
+  return samples;
 }
 
 std::vector<View> sample_views(const ViewPlan& plan, const Image& source, RngKey key) {
@@ -66,15 +133,34 @@ std::vector<View> sample_views(const ViewPlan& plan, const Image& source, RngKey
   return views;
 }
 
-void write_sample_sheet(const Image& source,
-                        const std::vector<View>& views,
-                        const std::filesystem::path& path) {
-  std::vector<Image> row{source};
-  for (const auto& view : views) {
-    row.push_back(view.image);
+void write_view_sheet(const std::vector<SampleViews>& samples, const std::filesystem::path& path) {
+  check(!samples.empty(), "a sheet needs an image");
+  std::vector<std::vector<Image>> rows;
+  for (const auto& sample : samples) {
+    std::vector<Image> row{sample.image};
+    for (const auto& view : sample.views) {
+      row.push_back(view.image);
+    }
+    rows.push_back(std::move(row));
   }
-  const int cell = cell_size(views.front().image.width());
-  write_file_atomically(path, encode_png(contact_sheet({row}, cell, kGap)));
+  const int cell = cell_size(samples.front().views.front().image.width());
+  write_file_atomically(path, encode_png(contact_sheet(rows, cell, kGap)));
+}
+
+ViewPage view_page(const std::vector<SampleViews>& samples,
+                   const ViewPlan& plan,
+                   const RunConfig& config) {
+  ViewPage page{
+      .title = fmt::format("{} on {}", config.recipe_name, report::last_part(config.data.source)),
+      .sentences = {views_sentence(plan, *config.recipe),
+                    fmt::format("Seed {}. Under each view stands what was drawn to make it; an "
+                                "operation that was not applied is faint.",
+                                config.seed)},
+      .rows = {}};
+  for (const auto& sample : samples) {
+    page.rows.push_back(page_row(sample, plan, *config.recipe));
+  }
+  return page;
 }
 
 void write_neighbour_sheet(const Dataset& dataset,

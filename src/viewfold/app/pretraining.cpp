@@ -238,8 +238,8 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
                                     {"left_out", images.left_out}};
   write_file_atomically(run.data(), data.dump(2) + "\n");
   std::filesystem::create_directories(run.figures());
-  write_view_sheet(*images.train, view_plan(experiment.config),
-                   static_cast<std::uint64_t>(experiment.config.seed), experiment.images.bands,
+  const auto seed = static_cast<std::uint64_t>(experiment.config.seed);
+  write_view_sheet(sheet_samples(*images.train, view_plan(experiment.config), seed, images.bands),
                    run.figures() / "views.png");
   // Last: a run with settings can be resumed.
   write_file_atomically(run.config(), print_config(experiment.config));

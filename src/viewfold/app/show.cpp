@@ -74,6 +74,7 @@ void show_command(Arguments arguments) {
   const auto epoch_option = arguments.take_integer("epoch", 1);
   const bool json = arguments.take_flag("json");
   const auto out = arguments.take("out");
+  const SheetFormat format = out ? sheet_format(*out) : SheetFormat::kPicture;
   arguments.expect_empty({"sample", "epoch", "json", "out"});
   Progress progress = terminal_progress();
   TerminalLog log(progress);
@@ -85,21 +86,28 @@ void show_command(Arguments arguments) {
   const ViewPlan plan = view_plan(config);
   const Image source = convert_bands(experiment.images.train->image(sample),
                                      static_cast<int>(experiment.images.bands));
-  const auto views = sample_views(plan, source,
-                                  {.seed = static_cast<std::uint64_t>(config.seed),
-                                   .stream = "view",
-                                   .epoch = static_cast<std::uint32_t>(epoch - 1),
-                                   .sample = static_cast<std::uint32_t>(sample)});
-  const std::string name = experiment.images.train->name(sample);
+  const SampleViews shown{.sample = sample,
+                          .name = experiment.images.train->name(sample),
+                          .image = source,
+                          .epoch = epoch,
+                          .views = sample_views(plan, source,
+                                                {.seed = static_cast<std::uint64_t>(config.seed),
+                                                 .stream = "view",
+                                                 .epoch = static_cast<std::uint32_t>(epoch - 1),
+                                                 .sample = static_cast<std::uint32_t>(sample)})};
   if (json) {
-    const nlohmann::ordered_json page{
-        {"sample", sample}, {"epoch", epoch}, {"name", name}, {"views", views_json(plan, views)}};
+    const nlohmann::ordered_json page{{"sample", sample},
+                                      {"epoch", epoch},
+                                      {"name", shown.name},
+                                      {"views", views_json(plan, shown.views)}};
     fmt::print("{}\n", page.dump(2));
   } else {
-    print_views(name, views);
+    print_views(shown.name, shown.views);
   }
-  if (out) {
-    write_sample_sheet(source, views, *out);
+  if (out && format == SheetFormat::kPage) {
+    write_view_page(view_page({shown}, plan, config), *out);
+  } else if (out) {
+    write_view_sheet({shown}, *out);
   }
 }
 

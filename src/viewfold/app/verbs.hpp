@@ -20,7 +20,7 @@ inline constexpr std::array kVerbs{
     Verb{"report", "RUN", "write RUN/report.html, one file that opens offline"},
     Verb{"embed", "RUN DATA --out FILE.npy", "features of images, with their paths in row order"},
     Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},
-    Verb{"views", "DATA [settings] --out FILE.png", "a contact sheet of the views before training"},
+    Verb{"views", "DATA [settings] --out FILE", "a contact sheet of the views before training"},
     Verb{"audit-views", "DATA [settings]", "judge the views of a recipe on your images"},
     Verb{"show", "RUN --sample N --epoch N", "the views of one image, as training made them"},
     Verb{"data", "DATA", "what is in a folder, archive or data set: sizes, bands, bad files"},
