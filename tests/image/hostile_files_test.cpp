@@ -2,6 +2,7 @@
 #include <string>
 
 #include "image/sample_files.hpp"
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "viewfold/core/error.hpp"
@@ -52,6 +53,21 @@ ByteVector tiff_of_samples(int samples) {
 // A gigabyte for a strip, of which the file holds 64 bytes.
 TEST(HostileTiff, SamplesWithoutNumberAreRefusedBeforeMemoryIsTakenForThem) {
   EXPECT_EQ(reason_of(tiff_of_samples(60000)), "tiff: 60000 samples to a pixel are not supported");
+}
+
+// OpenCV would say on the terminal that the header ends behind the file, or that its size is
+// negative.
+TEST(HostileBmp, AHeaderThatIsLongerThanItsFileIsRefusedWithoutAWordOnTheTerminal) {
+  ::testing::internal::CaptureStderr();
+  for (const std::uint32_t size : {5000U, 0x80000028U}) {
+    ByteVector bmp = testing::encode_bmp(testing::noise(5, 6, 3));
+    for (std::size_t i = 0; i < 4; ++i) {
+      bmp[14 + i] = static_cast<std::byte>(size >> (8 * i));
+    }
+    EXPECT_EQ(reason_of(bmp), fmt::format("bmp: truncated: {} bytes, its header claims {}",
+                                          bmp.size(), 14 + std::uint64_t{size}));
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
 }  // namespace

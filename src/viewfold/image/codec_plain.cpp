@@ -37,6 +37,16 @@ void check_bmp(Bytes encoded, const ImageHeader& header) {
   if (colours > 256) {
     throw DataError(fmt::format("corrupt: a palette of {} colours", colours));
   }
+  const std::int64_t all_colours =
+      colours == 0 ? std::int64_t{1} << std::min<std::int64_t>(bits, 8) : colours;
+  const std::int64_t palette = bits > 8 ? 0 : (core ? 3 : 4) * all_colours;
+  const std::int64_t masks = packed && bits == 16 ? 12 : 0;
+  const std::int64_t header_end =
+      std::int64_t{kBmpFileHeader} + reader.u32(kBmpFileHeader) + palette + masks;
+  if (header_end > static_cast<std::int64_t>(encoded.size())) {
+    throw DataError(
+        fmt::format("truncated: {} bytes, its header claims {}", encoded.size(), header_end));
+  }
   const std::int64_t row = (header.width * bits + 31) / 32 * 4;
   const std::int64_t needed = std::int64_t{reader.u32(10)} + row * header.height;
   if (needed > static_cast<std::int64_t>(encoded.size())) {
