@@ -1,7 +1,7 @@
 // Tests of drawn parameters as words.
-#include "viewfold/augment/detail/operation.hpp"
-
 #include <gtest/gtest.h>
+
+#include "viewfold/augment/detail/operation.hpp"
 
 namespace viewfold {
 namespace {
