@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes tests/augment/golden/*.golden: what Pillow and torchvision make of a few small images.
 
-views.golden: the operations of the published recipes. Resizing is Pillow's; colours, blur and rotation are those
-of torchvision's tensor back end (its Pillow back end rounds the hue to 8 bits). operations.golden: all others, of torchvision's tensor back end, except the
+views.golden: the operations of the published recipes. Resizing, and the luma of brightness, contrast, saturation and
+grayscale, are Pillow's; hue, blur and rotation are those of torchvision's tensor back end (its Pillow back end rounds
+the hue to 8 bits). operations.golden: all others, of torchvision's tensor back end, except the
 antialiased bicubic resize, which is Pillow's. Needs torch, torchvision, numpy and Pillow:
 
     python3 tools/make_golden_views.py
@@ -55,11 +56,45 @@ def in_float(function, image):
     return np.rint(result * 255).astype(np.uint8)
 
 
-def jitter(tensor, order, factors):
-    steps = [F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue]
+def luma(levels):
+    """Pillow's, in whole grey levels."""
+    weighted = levels[:, :, 0] * 19595 + levels[:, :, 1] * 38470 + levels[:, :, 2] * 7471
+    return np.floor(weighted / 65536 + 0.5)[:, :, None]
+
+
+def brightened(levels, factor):
+    return np.clip(levels * factor, 0, 255)
+
+
+def contrasted(levels, factor):
+    middle = levels.mean() if levels.shape[2] == 1 else np.floor(luma(levels).mean() + 0.5)
+    return np.clip(middle + factor * (levels - middle), 0, 255)
+
+
+def saturated(levels, factor):
+    gray = levels if levels.shape[2] == 1 else luma(levels)
+    return np.clip(gray + factor * (levels - gray), 0, 255)
+
+
+def hue_turned(levels, turns):
+    if levels.shape[2] == 1:
+        return levels
+    return with_tensor(lambda t: F.adjust_hue(t / 255, turns) * 255, levels.astype(np.float32)).astype(np.float64)
+
+
+STEPS = [brightened, contrasted, saturated, hue_turned]
+
+
+def rounded(levels):
+    """Pillow's operations, but for hue, with fractions kept between steps and rounded at the end."""
+    return np.floor(levels + 0.5).astype(np.uint8)
+
+
+def jitter(image, order, factors):
+    levels = image.astype(np.float64)
     for digit in str(order):
-        tensor = steps[int(digit) - 1](tensor, factors[int(digit) - 1])
-    return tensor
+        levels = STEPS[int(digit) - 1](levels, factors[int(digit) - 1])
+    return rounded(levels)
 
 
 def resize_cases(inputs):
@@ -84,19 +119,18 @@ def resize_cases(inputs):
 def color_cases(inputs):
     for name, image in inputs.items():
         for factor in (0.0, 0.37, 1.8):
-            for op, function in (("brightness", F.adjust_brightness), ("contrast", F.adjust_contrast),
-                                 ("saturation", F.adjust_saturation)):
-                yield op, name, [factor], in_float(lambda t: function(t, factor), image)
+            for op, function in (("brightness", brightened), ("contrast", contrasted), ("saturation", saturated)):
+                yield op, name, [factor], rounded(function(image.astype(np.float64), factor))
         yield "solarize", name, [], with_tensor(lambda t: F.solarize(t, 128), image)
         yield "flip", name, [], with_tensor(F.hflip, image)
         if image.shape[2] == 1:
             continue
         for turns in (-0.5, -0.2, 0.05, 0.33):
             yield "hue", name, [turns], in_float(lambda t: F.adjust_hue(t, turns), image)
-        yield "grayscale", name, [], in_float(lambda t: F.rgb_to_grayscale(t, 3), image)
+        yield "grayscale", name, [], rounded(np.repeat(luma(image.astype(np.float64)), 3, 2))
         for order, factors in ((1234, [0.7, 1.3, 0.5, 0.1]), (4321, [1.6, 0.6, 1.7, -0.15]),
                                (2413, [1.1, 1.8, 0.3, 0.2])):
-            yield "jitter", name, [order, *factors], in_float(lambda t: jitter(t, order, factors), image)
+            yield "jitter", name, [order, *factors], jitter(image, order, factors)
 
 
 def filter_cases(inputs):

@@ -100,8 +100,16 @@ def moving_cases(draw, height, width):
                    share=0.002 if interpolation == "nearest" else 0.0)
 
 
+def pillow_for_bytes(function, image):
+    """torchvision on Pillow for uint8, whose luma is rounded; that of its tensors is cut off."""
+    if image.is_floating_point():
+        return function(image)
+    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(np.array(function(picture))).permute(2, 0, 1)
+
+
 def rounded_once(function, image):
-    """In float, rounded at the end: torchvision's uint8 cuts fractions off, of gray values and of results."""
+    """In float, rounded at the end: torchvision's uint8 cuts fractions off, of luma and of results."""
     if image.is_floating_point():
         return function(image)
     return (function(image.to(torch.float32) / 255) * 255).round().to(torch.uint8)
@@ -117,8 +125,8 @@ def color_cases(draw):
         def step(image, i=i):
             return steps[i](image, factors[i])
 
-        # uint8 loses up to a level of the gray value that it blends with, and then up to one of the result.
-        yield Case(name, "color_jitter", {}, [1, 1234, *values], step, 1 if name == "brightness" else 2)
+        yield Case(name, "color_jitter", {}, [1, 1234, *values],
+                   step if name == "hue" else lambda t, step=step: pillow_for_bytes(step, t), 2 if name == "hue" else 1)
         yield Case(name + ", rounded once", "color_jitter", {}, [1, 1234, *values],
                    lambda t, step=step: rounded_once(step, t))
     order = draw.sample([1, 2, 3, 4], 4)
@@ -128,8 +136,9 @@ def color_cases(draw):
             image = steps[digit - 1](image, factors[digit - 1])
         return image
 
+    # Two of the steps round luma of uint8, here in the middle of a sequence.
     yield Case("color_jitter, rounded once", "color_jitter", {}, [1, int("".join(map(str, order))), *factors],
-               lambda t: rounded_once(in_sequence, t))
+               lambda t: rounded_once(in_sequence, t), 2)
     yield Case("grayscale", "grayscale", {}, [1], lambda t: F.rgb_to_grayscale(t, 3))
 
 

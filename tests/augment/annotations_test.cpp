@@ -492,7 +492,8 @@ MovedAnnotations moved_by(const Variant& variant,
                           std::initializer_list<float> values,
                           const Annotations& known,
                           ImageSize size) {
-  return move_annotations(pipeline_of({variant}), std::array{make_record(variant.op, values)},
+  return move_annotations(pipeline_of({variant}),
+                          std::array{make_record(OperationId(operation_id(variant.op)), values)},
                           known, size);
 }
 

@@ -151,8 +151,8 @@ Image jittered(const Image& image, std::initializer_list<float> values) {
   return applied(*make_operation("color_jitter"), "color_jitter", values, image);
 }
 
-// torchvision's luma has 0.2989 for 0.299: up to 0.03 grey levels, so that 3 values in 100 may
-// round otherwise, and so may those in the middle between two grey levels.
+// Levels have 8 bits after the point, so that those near the middle between two may round
+// otherwise.
 constexpr double kColored = 0.04;
 
 TEST(Golden, Brightness) {
@@ -224,7 +224,7 @@ TEST(Golden, Rotation) {
 // Operation `name` with its defaults and the numbers of the case behind the flag.
 Operation with_numbers(std::string_view name) {
   return [name](const Case& each) {
-    OpRecord record = make_record(name, {1});
+    OpRecord record = make_record(OperationId(operation_id(name)), {1});
     record.count = static_cast<std::uint16_t>(1 + each.numbers.size());
     std::ranges::copy(each.numbers, record.values.begin() + 1);
     return applied(*make_operation(name), record, each.input);

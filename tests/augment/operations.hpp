@@ -57,7 +57,7 @@ inline Image applied(const Augmentation& op,
                      std::string_view name,
                      std::initializer_list<float> values,
                      const Image& image) {
-  return applied(op, make_record(name, values), image);
+  return applied(op, make_record(OperationId(operation_id(name)), values), image);
 }
 
 /// Keyed noise over the full range of the pixel type.

@@ -1,9 +1,11 @@
 // Tests of single operations: how often they happen, what they draw, what leaves an image as it is.
 #include "augment/operations.hpp"
 
+#include <array>
 #include <map>
 #include <numbers>
 #include <numeric>
+#include <vector>
 
 #include "augment/draws.hpp"
 #include <gtest/gtest.h>
@@ -87,6 +89,54 @@ TEST(ColorJitter, OrderMatters) {
   const Image image = noise({9, 7}, 3, PixelType::kUint8);
   EXPECT_NE(applied(*op, "color_jitter", {1, 1234, 1.6F, 0.5F, 1, 0}, image),
             applied(*op, "color_jitter", {1, 2134, 1.6F, 0.5F, 1, 0}, image));
+}
+
+// Pillow's convert("L"), to the last bit.
+TEST(Grayscale, OfBytesIsPillowsLuma) {
+  const Image image = noise({64, 67}, 3, PixelType::kUint8);
+  const Image gray = applied(*make_operation("grayscale"), "grayscale", {1}, image);
+  const auto rgb = image.values<std::uint8_t>();
+  for (std::size_t i = 0; i < rgb.size(); i += 3) {
+    const int luma = (rgb[i] * 19595 + rgb[i + 1] * 38470 + rgb[i + 2] * 7471 + 0x8000) >> 16;
+    for (std::size_t band = 0; band < 3; ++band) {
+      ASSERT_EQ(gray.values<std::uint8_t>()[i + band], luma);
+    }
+  }
+}
+
+TEST(ColorJitter, SaturationLeavesGreyPixelsAlone) {
+  Image image(1, 256, 3);
+  for (std::size_t i = 0; i < image.value_count(); ++i) {
+    image.values<std::uint8_t>()[i] = static_cast<std::uint8_t>(i / 3);
+  }
+  for (const float factor : {0.0F, 0.3F, 1.7F, 4.0F}) {
+    EXPECT_EQ(
+        applied(*make_operation("color_jitter"), "color_jitter", {1, 1234, 1, 1, factor, 0}, image),
+        image)
+        << factor;
+  }
+}
+
+// Factors above 2 move values by several times their distance.
+TEST(ColorJitter, LargeFactorsReachBlackAndWhite) {
+  Image image(1, 6, 3);
+  const std::array<std::uint8_t, 6> levels = {0, 10, 60, 100, 200, 255};
+  for (std::size_t i = 0; i < image.value_count(); ++i) {
+    image.values<std::uint8_t>()[i] = levels[i / 3];
+  }
+  const auto first_band = [](const Image& made) {
+    std::vector<int> values;
+    for (std::size_t i = 0; i < made.value_count(); i += 3) {
+      values.push_back(made.values<std::uint8_t>()[i]);
+    }
+    return values;
+  };
+  const auto op = make_operation("color_jitter");
+  EXPECT_EQ(first_band(applied(*op, "color_jitter", {1, 1234, 3.5F, 1, 1, 0}, image)),
+            (std::vector<int>{0, 35, 210, 255, 255, 255}));
+  // Around the mean of 104 (625 / 6).
+  EXPECT_EQ(first_band(applied(*op, "color_jitter", {1, 1234, 1, 3, 1, 0}, image)),
+            (std::vector<int>{0, 0, 0, 92, 255, 255}));
 }
 
 TEST(ColorJitter, HueAndSaturationNeedThreeBands) {

@@ -1,6 +1,8 @@
 // Tests of the recipes' constants, of keyed pipelines and of finished views.
 #include "viewfold/augment/recipe.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -364,6 +366,78 @@ TEST(ViewPlan, TheKeysOfAMultiCropRecipeStartWithItsGroup) {
   source.set("large.view2.solarize.probability", "0.5", "test");
   read_config(recipe, source);
   EXPECT_EQ(make_view_plan(recipe, 0, 32).views_per_sample(), 5);
+}
+
+// Each pixel the mean of smaller x smaller of them; those beyond the rim repeat it.
+Image shrunk(const Image& image, int smaller) {
+  const auto side = [smaller](int length) { return (length + smaller - 1) / smaller; };
+  Image small(side(image.height()), side(image.width()), 1, PixelType::kFloat32);
+  for (int y = 0; y < small.height(); ++y) {
+    for (int x = 0; x < small.width(); ++x) {
+      float sum = 0.0F;
+      for (int i = 0; i < smaller * smaller; ++i) {
+        const int row = std::min(image.height() - 1, y * smaller + i / smaller);
+        const int column = std::min(image.width() - 1, x * smaller + i % smaller);
+        sum += image.values<float>()[static_cast<std::size_t>(row * image.width() + column)];
+      }
+      small.values<float>()[static_cast<std::size_t>(y * small.width() + x)] =
+          sum / static_cast<float>(smaller * smaller);
+    }
+  }
+  return small;
+}
+
+TEST(ApplyView, TakesTheSamePartOfASmallerPicture) {
+  const int height = 200;
+  const int width = 301;
+  Image source(height, width, 1, PixelType::kFloat32);
+  for (int i = 0; i < height * width; ++i) {
+    const int y = i / width;
+    const int x = i % width;
+    source.values<float>()[static_cast<std::size_t>(i)] =
+        static_cast<float>(0.5 + 0.2 * std::sin(y / 21.0) + 0.2 * std::cos(x / 17.0));
+  }
+  std::set<int> seen;
+  for (const std::string_view recipe : {"spatial", "none"}) {
+    const auto plan = make_view_plan(RecipeConfig(recipe, 24), 1, 24);
+    for (std::uint32_t sample = 0; sample < 40; ++sample) {
+      std::vector<OpRecord> records(plan.ops_per_view());
+      draw_view(plan, {.sample = sample}, {height, width}, records);
+      const int smaller = view_reduction(plan, 0, {height, width}, records);
+      EXPECT_TRUE(recipe == "spatial" || smaller == 1) << "sides would be rounded";
+      seen.insert(smaller);
+      Canvas canvas;
+      apply_view(plan, 0, records, source, canvas);
+      const Image expected = canvas.image();
+      apply_view(plan, 0, records, shrunk(source, smaller), canvas);
+      ASSERT_EQ(canvas.image().height(), 24);
+      for (std::size_t i = 0; i < expected.value_count(); ++i) {
+        EXPECT_NEAR(canvas.image().values<float>()[i], expected.values<float>()[i], 0.03)
+            << recipe << " " << sample << " " << smaller;
+      }
+    }
+  }
+  EXPECT_TRUE(seen.contains(4) && seen.contains(8)) << "no view of these is shrunk so much";
+}
+
+TEST(ViewReduction, OfWholePicturesDividesTheirSides) {
+  const auto plan = make_view_plan(RecipeConfig("none", 12), 1, 12);
+  std::vector<OpRecord> records(plan.ops_per_view());
+  EXPECT_EQ(view_reduction(plan, 0, {200, 304}, records), 8);
+  EXPECT_EQ(view_reduction(plan, 0, {200, 300}, records), 4);
+  EXPECT_EQ(view_reduction(plan, 0, {200, 301}, records), 1);
+  EXPECT_EQ(view_reduction(plan, 0, {24, 304}, records), 2);
+}
+
+TEST(ViewReduction, IsOneWhereNothingIsShrunkFirst) {
+  const auto plan = make_view_plan(RecipeConfig("appearance", 12), 1, 12);
+  std::vector<OpRecord> records(plan.ops_per_view());
+  draw_view(plan, {}, {12, 12}, records);
+  EXPECT_EQ(view_reduction(plan, 0, {12, 12}, records), 1);
+  const auto cropped = make_view_plan(RecipeConfig("simclr", 224), 1, 224);
+  records.resize(cropped.ops_per_view());
+  draw_view(cropped, {}, {300, 300}, records);
+  EXPECT_EQ(view_reduction(cropped, 0, {300, 300}, records), 1);
 }
 
 TEST(MakeView, ParametersAreDrawnPerImageAndPerView) {

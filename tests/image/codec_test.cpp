@@ -76,6 +76,51 @@ TEST(Codec, JpegKeepsColoursAndGrayApart) {
   }
 }
 
+// Brightness that grows from the upper left to the lower right corner.
+Image slope(int height, int width) {
+  Image image(height, width, 3);
+  auto value = image.values<std::uint8_t>().begin();
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      value = std::fill_n(value, 3, static_cast<std::uint8_t>(40 + 2 * y + x));
+    }
+  }
+  return image;
+}
+
+TEST(Codec, AJpegIsDecodedSmallerWhereItsChoiceAllowsIt) {
+  const Image image = slope(37, 50);
+  const auto encoded = encode_jpeg(image, 100);
+  for (const int smaller : {1, 2, 4, 8}) {
+    int height = 0;
+    int width = 0;
+    const Image decoded = decode_image(encoded, [&](int h, int w) {
+      height = h;
+      width = w;
+      return smaller;
+    });
+    EXPECT_EQ(height, 37);
+    EXPECT_EQ(width, 50);
+    ASSERT_EQ(decoded.height(), (37 + smaller - 1) / smaller);
+    ASSERT_EQ(decoded.width(), (50 + smaller - 1) / smaller);
+    // A pixel stands for smaller x smaller of them: it has the value of their middle.
+    for (int y = 0; y + 1 < decoded.height(); ++y) {
+      for (int x = 0; x + 1 < decoded.width(); ++x) {
+        const double expected = 40 + 1.5 * (smaller - 1) + smaller * (2 * y + x);
+        const auto i = static_cast<std::size_t>(3 * (y * decoded.width() + x));
+        EXPECT_NEAR(decoded.values<std::uint8_t>()[i], expected, 3.0) << y << " " << x;
+      }
+    }
+  }
+  EXPECT_THROW((void)decode_image(encoded, [](int, int) { return 3; }), ContractViolation);
+}
+
+TEST(Codec, OtherFormatsAreNotAskedHowSmallTheyMayBe) {
+  const Image image = slope(37, 50);
+  const auto never = [](int, int) -> int { throw ContractViolation("asked"); };
+  EXPECT_EQ(decode_image(encode_png(image), never), image);
+}
+
 TEST(Codec, AlphaIsDropped) {
   const Image with_alpha = testing::noise(4, 4, 4);
   const Image image = decode_image(encode_png(with_alpha));

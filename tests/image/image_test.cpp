@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/image/canvas.hpp"
 
 namespace viewfold {
 namespace {
@@ -55,6 +56,23 @@ TEST(ConvertBands, RepeatsOneBandAndTakesLumaOfThree) {
 
 TEST(ConvertBands, OfUnrelatedCountsIsADataError) {
   EXPECT_THROW((void)convert_bands(Image(1, 1, 4), 3), DataError);
+}
+
+TEST(Canvas, RewritesInPlaceOnlyWhatIsItsOwn) {
+  Image given(2, 3, 1);
+  given.values<std::uint8_t>()[0] = 7;
+  const Image before = given;
+  Canvas canvas;
+  canvas.start(given);
+  Image& first = canvas.rewrite();
+  EXPECT_EQ(first.height(), 2);
+  EXPECT_EQ(first.width(), 3);
+  first.values<std::uint8_t>()[0] = 9;
+  EXPECT_EQ(&canvas.image(), &first);
+  EXPECT_EQ(&canvas.rewrite(), &first);
+  EXPECT_EQ(given, before);
+  canvas.start(given);
+  EXPECT_EQ(canvas.edit(), given);
 }
 
 }  // namespace

@@ -150,8 +150,9 @@ class WarpOnEveryInstructionSet : public ::testing::TestWithParam<std::int64_t> 
 };
 
 TEST_P(WarpOnEveryInstructionSet, BilinearIsTheMixtureOfTheFourPixelsAround) {
-  for_each_warp([](const Image& image, const AffineMap& map, Image& out) {
-    warp_bilinear(image, map, out);
+  Scratch scratch;
+  for_each_warp([&](const Image& image, const AffineMap& map, Image& out) {
+    warp_bilinear(image, map, scratch, out);
     // A position is exact to a hundred thousandth of a pixel; integers are rounded.
     const double tolerance =
         2e-5 * white(image.type()) + (image.type() == PixelType::kFloat32 ? 0.0 : 0.5);
@@ -163,8 +164,9 @@ TEST_P(WarpOnEveryInstructionSet, BilinearIsTheMixtureOfTheFourPixelsAround) {
 }
 
 TEST_P(WarpOnEveryInstructionSet, NearestIsThePixelAtThePosition) {
-  for_each_warp([](const Image& image, const AffineMap& map, Image& out) {
-    warp_nearest(image, map, out);
+  Scratch scratch;
+  for_each_warp([&](const Image& image, const AffineMap& map, Image& out) {
+    warp_nearest(image, map, scratch, out);
     for_each_value(out, [&](int y, int x, int band) {
       const auto from = mapped(map, x + 0.5, y + 0.5);
       const double value = at(out, y, x, band);
@@ -201,13 +203,14 @@ TEST_P(WarpOnEveryInstructionSet, WholeShiftsAndQuarterTurnsMoveValuesExactly) {
        [](int, int x) { return 89 - x; },
        [](int y, int) { return 22 - y; }},
   };
+  Scratch scratch;
   for (const auto type : kTypes) {
     for (const int bands : {1, 3, 4}) {
       const Image image = noise({23, 90}, bands, type);
       for (const auto& each : cases) {
         Image out(each.size.height, each.size.width, bands, type);
         for (const auto warp : {warp_bilinear, warp_nearest}) {
-          warp(image, each.map, out);
+          warp(image, each.map, scratch, out);
           for_each_value(out, [&](int y, int x, int band) {
             ASSERT_EQ(at(out, y, x, band), at(image, each.y(y, x), each.x(y, x), band));
           });
@@ -218,6 +221,7 @@ TEST_P(WarpOnEveryInstructionSet, WholeShiftsAndQuarterTurnsMoveValuesExactly) {
 }
 
 TEST_P(WarpOnEveryInstructionSet, HalvesAreRoundedToEven) {
+  Scratch scratch;
   for (const int bands : {1, 3}) {
     Image image(1, 140, bands);
     for_each_value(image, [&](int, int x, int band) {
@@ -225,7 +229,7 @@ TEST_P(WarpOnEveryInstructionSet, HalvesAreRoundedToEven) {
           static_cast<std::uint8_t>(x);
     });
     Image out(1, 139, bands);
-    warp_bilinear(image, {.x0 = 0.5}, out);
+    warp_bilinear(image, {.x0 = 0.5}, scratch, out);
     for_each_value(out, [&](int, int x, int band) {
       ASSERT_EQ(at(out, 0, x, band), x % 2 == 0 ? x : x + 1);  // x + 0.5
     });
@@ -239,8 +243,9 @@ TEST_P(WarpOnEveryInstructionSet, PositionsInLargePicturesAreAsExact) {
     value = static_cast<float>(rng.uniform());
   }
   Image out(2, 59000, 1, PixelType::kFloat32);
+  Scratch scratch;
   const AffineMap map{.xx = 1.01, .x0 = 0.3};
-  warp_bilinear(image, map, out);
+  warp_bilinear(image, map, scratch, out);
   for_each_value(out, [&](int y, int x, int band) {
     ASSERT_NEAR(at(out, y, x, band),
                 bilinear_by_definition(image, mapped(map, x + 0.5, y + 0.5), band), 2e-5);
@@ -254,12 +259,13 @@ INSTANTIATE_TEST_SUITE_P(Warp,
 
 TEST(Warp, WhatComesFromFarOutsideIsZero) {
   const Image image = noise({8, 8}, 3, PixelType::kUint8);
+  Scratch scratch;
   for (const AffineMap& map :
        {AffineMap{.x0 = 1e9}, AffineMap{.y0 = -1e9}, AffineMap{.xx = 1e30, .x0 = 9.0, .yy = 1e30},
         AffineMap{.xx = 0.0, .x0 = -2.0, .yy = 0.0, .y0 = 3.0}}) {
     for (const auto warp : {warp_bilinear, warp_nearest}) {
       Image out = noise({5, 77}, 3, PixelType::kUint8);
-      warp(image, map, out);
+      warp(image, map, scratch, out);
       EXPECT_EQ(out, Image(5, 77, 3));
     }
   }
@@ -283,15 +289,16 @@ TEST(Warp, RefusesWhatDoesNotFit) {
   Image wide(4, 4, 3, PixelType::kUint16);
   Image empty;
   Image out(4, 4, 3);
+  Scratch scratch;
   for (const auto warp : {warp_bilinear, warp_nearest}) {
-    EXPECT_THROW(warp(image, {}, image), ContractViolation);
-    EXPECT_THROW(warp(image, {}, gray), ContractViolation);
-    EXPECT_THROW(warp(image, {}, wide), ContractViolation);
-    EXPECT_THROW(warp(image, {}, empty), ContractViolation);
-    EXPECT_THROW(warp(empty, {}, out), ContractViolation);
-    EXPECT_THROW(warp(image, {.xx = std::numeric_limits<double>::quiet_NaN()}, out),
+    EXPECT_THROW(warp(image, {}, scratch, image), ContractViolation);
+    EXPECT_THROW(warp(image, {}, scratch, gray), ContractViolation);
+    EXPECT_THROW(warp(image, {}, scratch, wide), ContractViolation);
+    EXPECT_THROW(warp(image, {}, scratch, empty), ContractViolation);
+    EXPECT_THROW(warp(empty, {}, scratch, out), ContractViolation);
+    EXPECT_THROW(warp(image, {.xx = std::numeric_limits<double>::quiet_NaN()}, scratch, out),
                  ContractViolation);
-    EXPECT_THROW(warp(image, {.y0 = std::numeric_limits<double>::infinity()}, out),
+    EXPECT_THROW(warp(image, {.y0 = std::numeric_limits<double>::infinity()}, scratch, out),
                  ContractViolation);
   }
 }

@@ -60,6 +60,12 @@ class Augmentation {
   /// the canvas.
   virtual void apply(const OpRecord& record, Canvas& canvas) const = 0;
 
+  /// How many times smaller (1, 2, 4 or 8, sides rounded up) the picture may be that apply() is
+  /// given, instead of one of the size that the record was drawn for: 1 unless it is shrunk anyway.
+  [[nodiscard]] virtual int reduction(const OpRecord& /*record*/, ImageSize /*size*/) const {
+    return 1;
+  }
+
   /// The size of the image after apply(), given the size before.
   [[nodiscard]] virtual ImageSize size_after(ImageSize size) const { return size; }
 

@@ -37,11 +37,16 @@ class CenterCrop final : public Augmentation {
     canvas.advance();
   }
 
+  [[nodiscard]] int reduction(const OpRecord& /*record*/, ImageSize size) const override {
+    return reduction_for_whole(size, size_);
+  }
+
   void apply_to_mask(const OpRecord& /*record*/, Canvas& mask) const override {
     const Image& image = mask.image();
     const auto [x, y] = central_square(image.height(), image.width(), size_);
     Image& out = mask.prepare(size_, size_, image.bands(), image.type());
-    warp_nearest(image, {.xx = x.scale, .x0 = x.begin, .yy = y.scale, .y0 = y.begin}, out);
+    warp_nearest(image, {.xx = x.scale, .x0 = x.begin, .yy = y.scale, .y0 = y.begin},
+                 mask.scratch(), out);
     mask.advance();
   }
 

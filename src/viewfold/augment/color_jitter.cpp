@@ -80,12 +80,14 @@ class ColorJitter final : public Augmentation {
       return;
     }
     const auto& values = record.values;
-    change_colors(canvas.edit(), canvas.scratch(),
+    const Image& image = canvas.image();
+    change_colors(image, canvas.scratch(),
                   {.order = decode_order(static_cast<int>(values[1])),
                    .brightness = values[2],
                    .contrast = values[3],
                    .saturation = values[4],
-                   .hue = values[5]});
+                   .hue = values[5]},
+                  canvas.rewrite());
   }
 
  private:

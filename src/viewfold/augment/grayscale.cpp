@@ -27,8 +27,9 @@ class Grayscale final : public Augmentation {
   }
 
   void apply(const OpRecord& record, Canvas& canvas) const override {
-    if (happened(record)) {
-      remove_color(canvas.edit());
+    if (happened(record) && canvas.image().bands() == 3) {
+      const Image& image = canvas.image();
+      remove_color(image, canvas.rewrite());
     }
   }
 

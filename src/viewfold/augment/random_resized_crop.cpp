@@ -51,11 +51,26 @@ OpRecord record_of(const Box& box, ImageSize size) {
                              static_cast<float>(size.height), static_cast<float>(size.width)});
 }
 
+// How many times smaller the image is than the one that the record was drawn for.
+int reduction_of(const OpRecord& record, const Image& image) {
+  const auto side = [&](std::size_t i, int smaller) {
+    return (static_cast<int>(record.values[i]) + smaller - 1) / smaller;
+  };
+  for (const int smaller : {1, 2, 4, 8}) {
+    if (side(4, smaller) == image.height() && side(5, smaller) == image.width()) {
+      return smaller;
+    }
+  }
+  return 1;
+}
+
 class RandomResizedCrop final : public Augmentation {
  public:
   explicit RandomResizedCrop(const RandomResizedCropConfig& config)
       : config_(config),
         size_(static_cast<int>(config.size)),
+        log_ratio_min_(std::log(config.ratio_min)),
+        log_ratio_max_(std::log(config.ratio_max)),
         interpolation_(config.interpolation == "bicubic" ? Interpolation::kBicubic
                                                          : Interpolation::kBilinear) {
     check_range(kName, "scale_min", config.scale_min, "scale_max", config.scale_max);
@@ -68,8 +83,7 @@ class RandomResizedCrop final : public Augmentation {
     const double area = static_cast<double>(size.height) * size.width;
     for (int i = 0; i < kTries; ++i) {
       const double target = area * rng.uniform(config_.scale_min, config_.scale_max);
-      const double ratio =
-          std::exp(rng.uniform(std::log(config_.ratio_min), std::log(config_.ratio_max)));
+      const double ratio = std::exp(rng.uniform(log_ratio_min_, log_ratio_max_));
       const double width = std::round(std::sqrt(target * ratio));
       const double height = std::round(std::sqrt(target / ratio));
       if (width < 1.0 || height < 1.0 || width > size.width || height > size.height) {
@@ -86,9 +100,17 @@ class RandomResizedCrop final : public Augmentation {
     Image& out = canvas.prepare(size_, size_, image.bands(), image.type());
     // Nothing outside the box leaks in at its rim: all published recipes cut first.
     resize_crop(image, box_of(record),
-                {.interpolation = interpolation_, .antialias = config_.antialias, .isolated = true},
+                {.interpolation = interpolation_,
+                 .antialias = config_.antialias,
+                 .isolated = true,
+                 .reduced = reduction_of(record, image)},
                 canvas.scratch(), out);
     canvas.advance();
+  }
+
+  [[nodiscard]] int reduction(const OpRecord& record, ImageSize /*size*/) const override {
+    const Box box = box_of(record);
+    return config_.antialias ? reduction_for(box.height, box.width, size_) : 1;
   }
 
   void apply_to_mask(const OpRecord& record, Canvas& mask) const override {
@@ -131,6 +153,8 @@ class RandomResizedCrop final : public Augmentation {
 
   RandomResizedCropConfig config_;
   int size_;
+  double log_ratio_min_;
+  double log_ratio_max_;
   Interpolation interpolation_;
 };
 

@@ -86,6 +86,7 @@ class Pipeline {
 
  private:
   std::vector<std::string> names_;
+  std::vector<std::uint16_t> ids_;  // op fields of the keys
   std::vector<std::unique_ptr<Augmentation>> ops_;
 };
 
@@ -118,6 +119,33 @@ struct ViewPlan {
                                       std::int64_t views_per_sample,
                                       std::int64_t view_size);
 
+/// Draws the parameters of view `key.view` of a picture of this size (seed, stream, epoch, sample
+/// and view come from `key`): plan.ops_per_view() of them, or as many as its pipeline needs. Those
+/// that it does not need have no values.
+void draw_view(const ViewPlan& plan,
+               const RngKey& key,
+               ImageSize size,
+               std::span<OpRecord> records);
+
+/// Draws the parameters of all views of a sample, in the order of the views: room for
+/// plan.ops_per_view() of each. `key.view` is 0.
+void draw_views(const ViewPlan& plan, RngKey key, ImageSize size, std::span<OpRecord> records);
+
+/// How many times smaller (1, 2, 4 or 8) than `size` the picture may be that apply_view() makes
+/// this view of, because it is shrunk anyway.
+[[nodiscard]] int view_reduction(const ViewPlan& plan,
+                                 std::int64_t view,
+                                 ImageSize size,
+                                 std::span<const OpRecord> records);
+
+/// Makes view `view` of `source` the current picture of `canvas`, as it was drawn. Allocates
+/// nothing once `canvas` has made views of this size.
+void apply_view(const ViewPlan& plan,
+                std::int64_t view,
+                std::span<const OpRecord> records,
+                const Image& source,
+                Canvas& canvas);
+
 /// One finished view with the parameters that made it.
 struct View {
   Image image;
@@ -127,9 +155,7 @@ struct View {
 /// Makes view `key.view` of `source` (seed, stream, epoch, sample and view come from `key`).
 [[nodiscard]] View make_view(const ViewPlan& plan, const Image& source, const RngKey& key);
 
-/// The same without memory of its own: the view becomes the current picture of `canvas`, and its
-/// parameters go to `records`, which holds plan.ops_per_view() of them; those that its pipeline
-/// does not need have no values. Allocates nothing once `canvas` has made views of this size.
+/// The same without memory of its own: draw_view() and apply_view().
 void make_view(const ViewPlan& plan,
                const Image& source,
                const RngKey& key,

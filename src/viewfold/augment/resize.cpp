@@ -49,6 +49,10 @@ class Resize final : public Augmentation {
     canvas.advance();
   }
 
+  [[nodiscard]] int reduction(const OpRecord& /*record*/, ImageSize size) const override {
+    return options_.antialias ? reduction_for_whole(size, size_) : 1;
+  }
+
   void apply_to_mask(const OpRecord& /*record*/, Canvas& mask) const override {
     const Image& image = mask.image();
     Image& out = mask.prepare(size_, size_, image.bands(), image.type());

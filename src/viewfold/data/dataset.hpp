@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "viewfold/image/image.hpp"
+#include "viewfold/image/codec.hpp"
 
 namespace viewfold {
 
@@ -33,6 +33,14 @@ class Dataset {
     return buffer;
   }
 
+  /// The same where the image is decoded at every access, as a JPEG, and may be smaller (see
+  /// decode_image()); `choose` is not asked where it is not.
+  [[nodiscard]] virtual const Image& read_reduced(std::size_t index,
+                                                  Image& buffer,
+                                                  const ReductionChoice& /*choose*/) const {
+    return read(index, buffer);
+  }
+
   /// A stable name of the image: its path, or "archive.tar!member", or "file#index".
   [[nodiscard]] virtual std::string name(std::size_t index) const = 0;
 
@@ -48,12 +56,14 @@ class Dataset {
   [[nodiscard]] virtual std::string stamp(std::size_t /*index*/) const { return {}; }
 };
 
-/// dataset.read() with `bands` bands (0: as stored), in `buffer` where they have to be converted.
-/// Throws as read() does, and DataError naming the image when it cannot have that many.
+/// dataset.read(), or dataset.read_reduced() where there is a choice, with `bands` bands (0: as
+/// stored), in `buffer` where they have to be converted. Throws as these do, and DataError naming
+/// the image when it cannot have that many.
 [[nodiscard]] const Image& read_with_bands(const Dataset& dataset,
                                            std::size_t index,
                                            int bands,
-                                           Image& buffer);
+                                           Image& buffer,
+                                           const ReductionChoice& choose = {});
 
 /// Which data set to open: "fashion-mnist", "cifar10:DIR", or a path.
 struct DatasetRequest {

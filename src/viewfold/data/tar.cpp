@@ -42,20 +42,13 @@ class TarImages : public LabelledDataset {
 
   [[nodiscard]] std::size_t size() const override { return places_.size(); }
 
-  [[nodiscard]] Image image(std::size_t index) const override {
-    check(index < size(), "index of an image is out of range");
-    const Place& place = places_[index];
-    constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 31U;  // what decoders can address
-    try {
-      if (place.member.size >= kMaxBytes) {
-        throw DataError(fmt::format("{} bytes are too many for one image", place.member.size));
-      }
-      // Opened at every access: a data set may have more shards than a process may have files.
-      const InputFile file(archives_[place.archive]);
-      return decode_image(file.read_at(place.member.offset, place.member.size));
-    } catch (const DataError& error) {
-      throw DataError(fmt::format("{}: {}", name(index), printable(error.what())));
-    }
+  [[nodiscard]] Image image(std::size_t index) const override { return decode(index, {}); }
+
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    buffer = decode(index, choose);
+    return buffer;
   }
 
   [[nodiscard]] std::string name(std::size_t index) const override {
@@ -72,6 +65,22 @@ class TarImages : public LabelledDataset {
   }
 
  private:
+  [[nodiscard]] Image decode(std::size_t index, const ReductionChoice& choose) const {
+    check(index < size(), "index of an image is out of range");
+    const Place& place = places_[index];
+    constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 31U;  // what decoders can address
+    try {
+      if (place.member.size >= kMaxBytes) {
+        throw DataError(fmt::format("{} bytes are too many for one image", place.member.size));
+      }
+      // Opened at every access: a data set may have more shards than a process may have files.
+      const InputFile file(archives_[place.archive]);
+      return decode_image(file.read_at(place.member.offset, place.member.size), choose);
+    } catch (const DataError& error) {
+      throw DataError(fmt::format("{}: {}", name(index), printable(error.what())));
+    }
+  }
+
   std::vector<std::string> archives_;
   std::vector<Place> places_;
 };

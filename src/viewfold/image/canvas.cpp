@@ -26,9 +26,17 @@ const Image& Canvas::image() const {
 
 Image& Canvas::edit() {
   const Image& now = image();
-  if (current_ != &buffers_[0] && current_ != &buffers_[1]) {
-    Image& copy = prepare(now.height(), now.width(), now.bands(), now.type());
-    std::copy(now.bytes().begin(), now.bytes().end(), copy.bytes().begin());
+  Image& own = rewrite();
+  if (&own != &now) {
+    std::copy(now.bytes().begin(), now.bytes().end(), own.bytes().begin());
+  }
+  return own;
+}
+
+Image& Canvas::rewrite() {
+  const Image& now = image();
+  if (!owns_current()) {
+    (void)prepare(now.height(), now.width(), now.bands(), now.type());
     advance();
   }
   return buffers_[1 - spare()];

@@ -43,6 +43,11 @@ class Canvas {
   /// The current picture to change in place: copied first while it is the one given to start().
   [[nodiscard]] Image& edit();
 
+  /// The picture that replaces the current one value by value, and is current from now on: the same
+  /// picture where the canvas owns it, else one of its shape. image() from before still holds what
+  /// it held, until it is overwritten.
+  [[nodiscard]] Image& rewrite();
+
   /// A buffer of this size with any content, for the picture that is to replace the current one.
   [[nodiscard]] Image& prepare(int height, int width, int bands, PixelType type);
 
@@ -52,6 +57,9 @@ class Canvas {
   [[nodiscard]] Scratch& scratch() { return scratch_; }
 
  private:
+  [[nodiscard]] bool owns_current() const {
+    return current_ == &buffers_[0] || current_ == &buffers_[1];
+  }
   [[nodiscard]] std::size_t spare() const { return current_ == &buffers_[0] ? 1 : 0; }
 
   const Image* current_ = nullptr;

@@ -163,7 +163,22 @@ Image decode_image(std::span<const std::byte> encoded) {
                        [&] { return format.decode(encoded, checked_header(format, encoded)); });
 }
 
+Image decode_image(std::span<const std::byte> encoded, const ReductionChoice& choose) {
+  const Format& format = find_format(encoded);
+  if (!choose || format.name != "jpeg") {
+    return decode_image(encoded);
+  }
+  return naming_format(format, [&] {
+    (void)checked_header(format, encoded);
+    return codec::decode_jpeg(encoded, choose);
+  });
+}
+
 Image read_image(const std::filesystem::path& path) {
+  return read_image(path, {});
+}
+
+Image read_image(const std::filesystem::path& path, const ReductionChoice& choose) {
   constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 31U;  // what the decoders can address
   const InputFile file(path);
   if (file.size() >= kMaxBytes) {
@@ -172,7 +187,7 @@ Image read_image(const std::filesystem::path& path) {
   }
   const std::vector<std::byte> encoded = file.read_at(0, file.size());
   try {
-    return decode_image(encoded);
+    return decode_image(encoded, choose);
   } catch (const DataError& error) {
     throw DataError(fmt::format("{}: {}", path.string(), error.what()));
   }

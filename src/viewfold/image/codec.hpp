@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +36,16 @@ inline constexpr std::int64_t kMaxPixels = 178'956'970;
 
 /// Reads and decodes a file. Throws DataError that names the path.
 [[nodiscard]] Image read_image(const std::filesystem::path& path);
+
+/// Told height and width of a picture before it is decoded, says how many times smaller it may be:
+/// 1, 2, 4 or 8.
+using ReductionChoice = std::function<int(int height, int width)>;
+
+/// The same for pictures that are shrunk anyway: a JPEG comes with each side divided by what
+/// `choose` says and rounded up (decoded so, which is faster), or whole where its orientation would
+/// move the rounding to another side. Of other formats `choose` is not asked.
+[[nodiscard]] Image decode_image(std::span<const std::byte> encoded, const ReductionChoice& choose);
+[[nodiscard]] Image read_image(const std::filesystem::path& path, const ReductionChoice& choose);
 
 /// Encodes as PNG (1, 3 or 4 bands, uint8 or uint16, else ContractViolation).
 [[nodiscard]] std::vector<std::byte> encode_png(const Image& image);

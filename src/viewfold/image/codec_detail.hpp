@@ -56,7 +56,7 @@ struct JpegHeader {
 [[nodiscard]] ImageHeader read_pnm_header(Bytes encoded);
 
 /// Decode what a header was read from.
-[[nodiscard]] Image decode_jpeg(Bytes encoded);
+[[nodiscard]] Image decode_jpeg(Bytes encoded, const ReductionChoice& choose = {});
 [[nodiscard]] Image decode_png(Bytes encoded, const ImageHeader& header);
 [[nodiscard]] Image decode_webp(Bytes encoded, const ImageHeader& header);
 [[nodiscard]] Image decode_tiff(Bytes encoded, const ImageHeader& header);

@@ -79,6 +79,23 @@ void check_size(const JpegHeader& header, std::size_t bytes) {
   }
 }
 
+int allowed_reduction(const JpegHeader& header, const ReductionChoice& choose) {
+  const auto height = static_cast<int>(header.height);
+  const auto width = static_cast<int>(header.width);
+  constexpr int kTransposed = 5;  // from this EXIF orientation on, rows are columns
+  const int smaller =
+      header.orientation < kTransposed ? choose(height, width) : choose(width, height);
+  check(smaller == 1 || smaller == 2 || smaller == 4 || smaller == 8,
+        "a picture is reduced to a half, a quarter or an eighth");
+  const bool whole = height % smaller == 0 && width % smaller == 0;
+  return header.orientation == 1 || whole ? smaller : 1;
+}
+
+// As libjpeg scales.
+int reduced(std::int64_t side, int smaller) {
+  return static_cast<int>((side + smaller - 1) / smaller);
+}
+
 Image rgb_of_cmyk(const Image& cmyk, bool inverted) {
   Image rgb(cmyk.height(), cmyk.width(), 3);
   const auto source = cmyk.values<std::uint8_t>();
@@ -129,7 +146,7 @@ JpegHeader read_jpeg_header(Bytes encoded) {
   return header;
 }
 
-Image decode_jpeg(Bytes encoded) {
+Image decode_jpeg(Bytes encoded, const ReductionChoice& choose) {
   const JpegHeader header = read_jpeg_header(encoded);
   const int bands = header.components;
   if (bands != 1 && bands != 3 && bands != 4) {
@@ -140,7 +157,8 @@ Image decode_jpeg(Bytes encoded) {
   }
   check_size(header, encoded.size());
   const std::unique_ptr<void, int (*)(tjhandle)> decoder(tjInitDecompress(), tjDestroy);
-  Image image(static_cast<int>(header.height), static_cast<int>(header.width), bands);
+  const int smaller = choose ? allowed_reduction(header, choose) : 1;
+  Image image(reduced(header.height, smaller), reduced(header.width, smaller), bands);
   const int format = bands == 1 ? TJPF_GRAY : bands == 3 ? TJPF_RGB : TJPF_CMYK;
   const int failed =
       tjDecompress2(decoder.get(), reinterpret_cast<const unsigned char*>(encoded.data()),

@@ -71,32 +71,55 @@ struct AxisRoom {
   std::size_t taps = 0;
 };
 
+// The pixels of an antialiased target and their weights.
+struct Stretched {
+  Interpolation interpolation = Interpolation::kBilinear;
+  double stretch = 1.0;  // of the filter
+  double support = 1.0;
+};
+
+void antialiased_tap(
+    const Span& span, const Stretched& filter, double center, std::size_t i, const AxisRoom& room) {
+  // NOLINTBEGIN(bugprone-incorrect-roundings): as Pillow; what is negative becomes low
+  const int first = std::max(span.low, static_cast<int>(center - filter.support + 0.5));
+  const int end = std::min(span.high, static_cast<int>(center + filter.support + 0.5));
+  // NOLINTEND(bugprone-incorrect-roundings)
+  const auto weights = room.weights.subspan(i * room.taps, static_cast<std::size_t>(end - first));
+  double sum = 0.0;
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    const double distance = (first + static_cast<double>(k) + 0.5 - center) / filter.stretch;
+    const double weight = filter_value(filter.interpolation, distance, -0.5);
+    weights[k] = static_cast<float>(weight);
+    sum += weight;
+  }
+  const auto factor = static_cast<float>(1.0 / sum);
+  for (float& weight : weights) {
+    weight *= factor;
+  }
+  room.first[i] = first;
+  room.count[i] = end - first;
+}
+
 // Pillow's precompute_coeffs (src/libImaging/Resample.c): pixel centres at half integers, a filter
 // stretched by the scale when shrinking, weights of sum 1, cubic a = -0.5.
 void antialiased_taps(const Span& span, Interpolation interpolation, const AxisRoom& room) {
   const double scale = (span.end - span.begin) / span.target;
   const double stretch = std::max(scale, 1.0);
-  const double support = filter_support(interpolation) * stretch;
+  const Stretched filter{interpolation, stretch, filter_support(interpolation) * stretch};
+  const bool pairs = interpolation == Interpolation::kBilinear && scale <= 1.0;
   for (std::size_t i = 0; i < room.first.size(); ++i) {
     const double center = span.begin + (static_cast<double>(i) + 0.5) * scale;
-    // NOLINTBEGIN(bugprone-incorrect-roundings): as Pillow; what is negative becomes low
-    const int first = std::max(span.low, static_cast<int>(center - support + 0.5));
-    const int end = std::min(span.high, static_cast<int>(center + support + 0.5));
-    // NOLINTEND(bugprone-incorrect-roundings)
-    const auto weights = room.weights.subspan(i * room.taps, static_cast<std::size_t>(end - first));
-    double sum = 0.0;
-    for (std::size_t k = 0; k < weights.size(); ++k) {
-      const double distance = (first + static_cast<double>(k) + 0.5 - center) / stretch;
-      const double weight = filter_value(interpolation, distance, -0.5);
-      weights[k] = static_cast<float>(weight);
-      sum += weight;
+    const int left = static_cast<int>(center - 0.5);
+    if (pairs && center >= 0.5 && left >= span.low && left + 2 <= span.high) {
+      // Two neighbours whose weights add up to 1: most targets of an enlargement.
+      const auto weights = room.weights.subspan(i * room.taps, 2);
+      weights[0] = static_cast<float>(1.0 + (left + 0.5 - center));
+      weights[1] = static_cast<float>(1.0 - (left + 1.0 + 0.5 - center));
+      room.first[i] = left;
+      room.count[i] = 2;
+    } else {
+      antialiased_tap(span, filter, center, i, room);
     }
-    const auto factor = static_cast<float>(1.0 / sum);
-    for (float& weight : weights) {
-      weight *= factor;
-    }
-    room.first[i] = first;
-    room.count[i] = end - first;
   }
 }
 
@@ -152,67 +175,52 @@ Axis make_axis(const Span& span, const ResizeOptions& options, Scratch& scratch,
           .length = static_cast<std::size_t>(end - begin)};
 }
 
-// The source rows that are needed, filtered along the columns: [rows.length, targets * bands].
-template <class T>
-std::span<const float> filter_all_columns(const Image& image,
-                                          const Axis& columns,
-                                          const Axis& rows,
-                                          const ResizeOptions& options,
-                                          Scratch& scratch) {
-  const auto bands = static_cast<std::size_t>(image.bands());
-  const std::size_t stride = static_cast<std::size_t>(image.width()) * bands;
-  const std::size_t row_values = columns.table.first.size() * bands;
-  const auto row = scratch.get<float>(kSourceRow, columns.length * bands);
-  const auto filtered = scratch.get<float>(kFiltered, rows.length * row_values);
-  const T* from = image.values<T>().data() + rows.begin * stride + columns.begin * bands;
-  for (std::size_t y = 0; y < rows.length; ++y, from += stride) {
-    to_floats(from, row.data(), row.size());
-    filter_columns(columns.table, bands, row.data(), &filtered[y * row_values]);
-  }
-  if (options.interpolation == Interpolation::kBicubic && options.antialias) {
-    // Pillow keeps 8 bits between the passes, so overshoots are cut twice; for every pixel type
-    // here, so that the type does not change the picture.
-    limit_floats(filtered, full_scale<T>());
-  }
-  return filtered;
-}
-
 // The part of an image that is wanted, and the size that it becomes.
 struct Target {
   Span columns;
   Span rows;
 };
 
-void resample(const Image& image,
-              const Target& target,
-              const ResizeOptions& options,
-              Scratch& scratch,
-              Image& out) {
+void resize_part(const Image& image,
+                 const Target& target,
+                 const ResizeOptions& options,
+                 Scratch& scratch,
+                 Image& out) {
   const auto& [columns, rows] = target;
   out.reshape(rows.target, columns.target, image.bands(), image.type());
   const Axis column_axis = make_axis(columns, options, scratch, kColumnFirst);
   const Axis row_axis = make_axis(rows, options, scratch, kRowFirst);
-  const std::size_t row_values =
-      static_cast<std::size_t>(columns.target) * static_cast<std::size_t>(image.bands());
-  const AxisTaps& taps = row_axis.table;
+  const auto bands = static_cast<std::size_t>(image.bands());
+  const std::size_t stride = static_cast<std::size_t>(image.width()) * bands;
+  const std::size_t filtered = row_axis.length * column_axis.table.first.size() * bands;
   with_pixel_type(image.type(), [&]<class T>() {
-    const auto filtered = filter_all_columns<T>(image, column_axis, row_axis, options, scratch);
-    const auto to = out.values<T>();
-    for (std::size_t i = 0; i < taps.first.size(); ++i) {
-      filter_rows(taps.weights.subspan(i * taps.taps, static_cast<std::size_t>(taps.count[i])),
-                  &filtered[static_cast<std::size_t>(taps.first[i]) * row_values], row_values,
-                  to.subspan(i * row_values, row_values));
-    }
+    const ResampleJob<T> job{
+        .from = image.values<T>().data() + row_axis.begin * stride + column_axis.begin * bands,
+        .stride = stride,
+        .rows = row_axis.length,
+        .length = column_axis.length,
+        .bands = bands,
+        .columns = column_axis.table,
+        .lines = row_axis.table,
+        // Pillow keeps 8 bits between the passes, so overshoots are cut twice; for every pixel type
+        // here, so that the type does not change the picture.
+        .limited = options.interpolation == Interpolation::kBicubic && options.antialias,
+        .row = scratch.get<float>(kSourceRow, column_axis.length * bands).data(),
+        .filtered = scratch.get<float>(kFiltered, filtered).data(),
+        .to = out.values<T>().data()};
+    viewfold::resample(job);
   });
 }
 
-void check_box(const Image& image, const Box& box) {
+void check_box(const Image& image, const Box& box, int reduced = 1) {
+  const std::int64_t width = std::int64_t{image.width()} * reduced;
+  const std::int64_t height = std::int64_t{image.height()} * reduced;
   const bool inside = box.x >= 0 && box.y >= 0 && box.width >= 1 && box.height >= 1 &&
-                      box.x <= image.width() - box.width && box.y <= image.height() - box.height;
+                      box.x <= width - box.width && box.y <= height - box.height;
   if (!inside) {  // formatted only when needed: this runs once per view
     check(false, fmt::format("the box x {} y {} width {} height {} is empty or leaves the image of "
                              "height {} width {}",
-                             box.x, box.y, box.width, box.height, image.height(), image.width()));
+                             box.x, box.y, box.width, box.height, height, width));
   }
 }
 
@@ -251,20 +259,24 @@ void resize_crop(const Image& image,
                  const ResizeOptions& options,
                  Scratch& scratch,
                  Image& out) {
-  check_box(image, box);
+  check_box(image, box, options.reduced);
   const int height = out.height();
   const int width = out.width();
-  if (box.height == height && box.width == width) {
+  if (options.reduced == 1 && box.height == height && box.width == width) {
     copy_box(image, box, out);
     return;
   }
-  const auto axis = [&options](int side, int begin, int length, int target) {
-    return Span{options.isolated ? begin : 0, options.isolated ? begin + length : side,
-                static_cast<double>(begin), static_cast<double>(begin) + length, target};
+  const auto axis = [&options](int side, int first, int length, int target) {
+    const double begin = static_cast<double>(first) / options.reduced;
+    const double end = static_cast<double>(first + length) / options.reduced;
+    return options.isolated ? Span{static_cast<int>(begin),
+                                   std::min(side, static_cast<int>(std::ceil(end))), begin, end,
+                                   target}
+                            : Span{0, side, begin, end, target};
   };
   const Target target{axis(image.width(), box.x, box.width, width),
                       axis(image.height(), box.y, box.height, height)};
-  resample(image, target, options, scratch, out);
+  resize_part(image, target, options, scratch, out);
 }
 
 void resize_crop_nearest(const Image& image, const Box& box, Image& out) {
@@ -303,7 +315,7 @@ void resize_center_crop(const Image& image, int size, Scratch& scratch, Image& o
   };
   // Only the central square is computed: the resized long side of a 1 x 100000 image would be huge.
   const Target target{kept(image.width(), square.x), kept(image.height(), square.y)};
-  resample(image, target, {}, scratch, out);
+  resize_part(image, target, {}, scratch, out);
 }
 
 CentralSquare central_square(int height, int width, int size) {

@@ -29,6 +29,8 @@ struct ResizeOptions {
   /// Nothing outside the box is read. Else the filter sees its neighbours at the rim, as Pillow's
   /// does.
   bool isolated = false;
+  /// The image is so many times smaller (sides rounded up) than the one that the box belongs to.
+  int reduced = 1;
 };
 
 /// Resizes the part of `image` inside `box` to the size that `out`, another image, has already.

@@ -23,13 +23,24 @@ Normalizer::Normalizer(const Normalization& normalization) : bands_(normalizatio
   }
 }
 
-void Normalizer::write(const Image& image, std::span<float> out) const {
+const Normalizer::Pattern& Normalizer::pattern_for(const Image& image) const {
   if (static_cast<std::size_t>(image.bands()) != bands_) {  // formatted only when needed
     check(false,
           fmt::format("{} bands cannot be normalised by statistics of {}", image.bands(), bands_));
   }
-  const auto& pattern = patterns_[static_cast<std::size_t>(image.type())];
+  return patterns_[static_cast<std::size_t>(image.type())];
+}
+
+void Normalizer::write(const Image& image, std::span<float> out) const {
+  const auto& pattern = pattern_for(image);
   scale_and_shift(image, pattern.scale, pattern.shift, out);
+}
+
+void Normalizer::write(const Image& image, std::span<at::BFloat16> out) const {
+  static_assert(sizeof(Bfloat16) == sizeof(at::BFloat16));
+  const auto& pattern = pattern_for(image);
+  scale_and_shift(image, pattern.scale, pattern.shift,
+                  std::span(reinterpret_cast<Bfloat16*>(out.data()), out.size()));
 }
 
 void write_normalized(const Image& image,
@@ -38,8 +49,9 @@ void write_normalized(const Image& image,
   Normalizer(normalization).write(image, out);
 }
 
-at::Tensor empty_channels_last(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w) {
-  return at::empty({n, c, h, w}, at::TensorOptions(at::kFloat), at::MemoryFormat::ChannelsLast);
+at::Tensor empty_channels_last(
+    std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w, at::ScalarType type) {
+  return at::empty({n, c, h, w}, at::TensorOptions(type), at::MemoryFormat::ChannelsLast);
 }
 
 at::Tensor to_tensor(std::span<const Image> images, const Normalization& normalization) {

@@ -28,12 +28,17 @@ class Normalizer {
   /// Throws ContractViolation when sizes or band counts do not fit.
   void write(const Image& image, std::span<float> out) const;
 
+  /// The same, rounded to the nearest bfloat16 as Tensor::to() does.
+  void write(const Image& image, std::span<at::BFloat16> out) const;
+
  private:
   // Per band and repeated, for values that count to 255, 65535 and 1.
   struct Pattern {
     std::vector<float> scale;
     std::vector<float> shift;
   };
+  [[nodiscard]] const Pattern& pattern_for(const Image& image) const;
+
   std::size_t bands_;
   std::array<Pattern, 3> patterns_;
 };
@@ -48,11 +53,12 @@ void write_normalized(const Image& image, const Normalization& normalization, st
 [[nodiscard]] at::Tensor to_tensor(std::span<const Image> images,
                                    const Normalization& normalization);
 
-/// An uninitialised [N, C, H, W] float32 tensor in channels-last memory.
+/// An uninitialised [N, C, H, W] tensor in channels-last memory.
 [[nodiscard]] at::Tensor empty_channels_last(std::int64_t n,
                                              std::int64_t c,
                                              std::int64_t h,
-                                             std::int64_t w);
+                                             std::int64_t w,
+                                             at::ScalarType type = at::kFloat);
 
 /// "[256, 128]", for messages.
 [[nodiscard]] std::string shape_text(const at::Tensor& tensor);

@@ -14,8 +14,9 @@ namespace viewfold {
 
 /// The views of N samples, their data set indices, their drawn parameters.
 struct ViewBatch {
-  /// One tensor per group of the plan: [v * N, C, S, S] float32, channels-last, normalised, for the
-  /// v views of size S of the group: the first of all samples, the second of all, ...
+  /// One tensor per group of the plan: [v * N, C, S, S] float32 or bfloat16 (LoaderOptions),
+  /// channels-last, normalised, for the v views of size S of the group: the first of all samples,
+  /// the second of all, ...
   std::vector<at::Tensor> groups;
   std::vector<std::uint32_t> indices;  // N, into the training data set
   std::vector<OpRecord> records;       // V * N * ops_per_view, in the order of the views

@@ -19,12 +19,12 @@ double exact_zero(double value) {
   return std::abs(value) < kRounding ? 0.0 : value;
 }
 
-using Warp = void (*)(const Image&, const AffineMap&, Image&);
+using Warp = void (*)(const Image&, const AffineMap&, Scratch&, Image&);
 
 void move_with(Warp warp, Canvas& canvas, const AffineMotion& motion) {
   const Image& image = canvas.image();
   const AffineMap map = map_of(motion, {image.height(), image.width()});
-  warp(image, inverse(map), prepare_like(canvas));
+  warp(image, inverse(map), canvas.scratch(), prepare_like(canvas));
   canvas.advance();
 }
 

@@ -28,9 +28,9 @@ bool says_applied(const Column& column) {
 
 }  // namespace
 
-OpRecord make_record(std::string_view name, std::initializer_list<float> values) {
+OpRecord make_record(OperationId op, std::initializer_list<float> values) {
   check(values.size() <= OpRecord::kMaxValues, "too many values for one record");
-  OpRecord record{.op = operation_id(name), .count = static_cast<std::uint16_t>(values.size())};
+  OpRecord record{.op = op.id, .count = static_cast<std::uint16_t>(values.size())};
   std::copy(values.begin(), values.end(), record.values.begin());
   return record;
 }

@@ -60,7 +60,8 @@ void change_factor(std::uint32_t op, float factor, Canvas& canvas) {
   (op == kBrightness ? change.brightness
    : op == kContrast ? change.contrast
                      : change.saturation) = factor;
-  change_colors(canvas.edit(), canvas.scratch(), change);
+  const Image& image = canvas.image();
+  change_colors(image, canvas.scratch(), change, canvas.rewrite());
 }
 
 }  // namespace

@@ -385,6 +385,9 @@ std::span<const RecipeSummary> recipe_table() {
 
 Pipeline::Pipeline(const std::vector<PipelineStep>& steps) {
   for (const auto& made : steps) {
+    // Counting only operations of the same name keeps every draw where it is when others move in.
+    const auto equals = std::count(names_.begin(), names_.end(), made.op);
+    ids_.push_back(static_cast<std::uint16_t>(operation_id(made.op) + equals));
     names_.push_back(made.op);
     ops_.push_back(find_augmentation(made.op).make(*made.config));
   }
@@ -400,10 +403,7 @@ ImageSize Pipeline::size_after(ImageSize size) const {
 void Pipeline::sample(RngKey key, ImageSize size, std::span<OpRecord> records) const {
   check(records.size() == ops_.size(), "a pipeline needs one record per operation");
   for (std::size_t i = 0; i < ops_.size(); ++i) {
-    // Counting only operations of the same name keeps every draw where it is when others move in.
-    const auto equals =
-        std::count(names_.begin(), names_.begin() + static_cast<std::ptrdiff_t>(i), names_[i]);
-    key.op = static_cast<std::uint16_t>(operation_id(names_[i]) + equals);
+    key.op = ids_[i];
     Rng rng(key);
     records[i] = ops_[i]->sample(rng, size);
     size = ops_[i]->size_after(size);
@@ -478,18 +478,50 @@ ViewPlan make_view_plan(const RecipeConfig& recipe,
   return plan;
 }
 
+void draw_view(const ViewPlan& plan,
+               const RngKey& key,
+               ImageSize size,
+               std::span<OpRecord> records) {
+  const auto& made_by = plan.pipeline_of(key.view);
+  const std::size_t used = made_by.op_names().size();
+  check(records.size() >= used, "a view needs one record per operation");
+  made_by.sample(key, size, records.first(used));
+  std::fill(records.begin() + static_cast<std::ptrdiff_t>(used), records.end(), OpRecord{});
+}
+
+void draw_views(const ViewPlan& plan, RngKey key, ImageSize size, std::span<OpRecord> records) {
+  const std::size_t ops = plan.ops_per_view();
+  for (std::int64_t view = 0; view < plan.views_per_sample(); ++view) {
+    key.view = static_cast<std::uint16_t>(view);
+    draw_view(plan, key, size, records.subspan(static_cast<std::size_t>(view) * ops, ops));
+  }
+}
+
+int view_reduction(const ViewPlan& plan,
+                   std::int64_t view,
+                   ImageSize size,
+                   std::span<const OpRecord> records) {
+  const auto ops = plan.pipeline_of(view).ops();
+  return ops.empty() ? 1 : ops.front()->reduction(records.front(), size);
+}
+
+void apply_view(const ViewPlan& plan,
+                std::int64_t view,
+                std::span<const OpRecord> records,
+                const Image& source,
+                Canvas& canvas) {
+  const auto& made_by = plan.pipeline_of(view);
+  canvas.start(source);
+  made_by.apply(records.first(made_by.op_names().size()), canvas);
+}
+
 void make_view(const ViewPlan& plan,
                const Image& source,
                const RngKey& key,
                Canvas& canvas,
                std::span<OpRecord> records) {
-  const auto& made_by = plan.pipeline_of(key.view);
-  const std::size_t used = made_by.op_names().size();
-  check(records.size() >= used, "a view needs one record per operation");
-  made_by.sample(key, {source.height(), source.width()}, records.first(used));
-  std::fill(records.begin() + static_cast<std::ptrdiff_t>(used), records.end(), OpRecord{});
-  canvas.start(source);
-  made_by.apply(records.first(used), canvas);
+  draw_view(plan, key, {source.height(), source.width()}, records);
+  apply_view(plan, key.view, records, source, canvas);
 }
 
 View make_view(const ViewPlan& plan, const Image& source, const RngKey& key) {

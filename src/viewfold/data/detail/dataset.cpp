@@ -74,8 +74,13 @@ const DatasetEntry& entry_of(const std::string& spec) {
 
 }  // namespace
 
-const Image& read_with_bands(const Dataset& dataset, std::size_t index, int bands, Image& buffer) {
-  const Image& source = dataset.read(index, buffer);
+const Image& read_with_bands(const Dataset& dataset,
+                             std::size_t index,
+                             int bands,
+                             Image& buffer,
+                             const ReductionChoice& choose) {
+  const Image& source =
+      choose ? dataset.read_reduced(index, buffer, choose) : dataset.read(index, buffer);
   if (bands == 0 || source.bands() == bands) {
     return source;
   }

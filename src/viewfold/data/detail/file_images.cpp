@@ -19,14 +19,13 @@ class FileImages : public LabelledDataset {
 
   [[nodiscard]] std::size_t size() const override { return paths_.size(); }
 
-  [[nodiscard]] Image image(std::size_t index) const override {
-    check(index < size(), "index of an image is out of range");
-    try {
-      return read_image(paths_[index]);
-    } catch (const DataError& error) {
-      const std::string message = printable(error.what());
-      throw DataError(origins_.empty() ? message : fmt::format("{}: {}", origins_[index], message));
-    }
+  [[nodiscard]] Image image(std::size_t index) const override { return decode(index, {}); }
+
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    buffer = decode(index, choose);
+    return buffer;
   }
 
   [[nodiscard]] std::string name(std::size_t index) const override {
@@ -40,6 +39,16 @@ class FileImages : public LabelledDataset {
   }
 
  private:
+  [[nodiscard]] Image decode(std::size_t index, const ReductionChoice& choose) const {
+    check(index < size(), "index of an image is out of range");
+    try {
+      return read_image(paths_[index], choose);
+    } catch (const DataError& error) {
+      const std::string message = printable(error.what());
+      throw DataError(origins_.empty() ? message : fmt::format("{}: {}", origins_[index], message));
+    }
+  }
+
   std::vector<std::string> paths_;
   std::vector<std::string> origins_;
 };

@@ -54,6 +54,11 @@ class Subset : public Derived {
   [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
     return base().read(base_index(index), buffer);
   }
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    return base().read_reduced(base_index(index), buffer, choose);
+  }
   [[nodiscard]] std::string stamp(std::size_t index) const override {
     return base().stamp(base_index(index));
   }
@@ -86,6 +91,11 @@ class OnDisk : public Dataset {
   [[nodiscard]] Image image(std::size_t index) const override;
   [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
     return read_with_bands(*base_, index, bands_, buffer);
+  }
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    return read_with_bands(*base_, index, bands_, buffer, choose);
   }
   [[nodiscard]] std::string name(std::size_t index) const override { return base_->name(index); }
   [[nodiscard]] std::optional<std::int64_t> label(std::size_t index) const override {

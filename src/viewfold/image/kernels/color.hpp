@@ -1,4 +1,5 @@
-// Colour changes with the definitions of torchvision's tensor back end, in place.
+// Colour changes with the definitions of torchvision: for uint8 those of its Pillow back end (but
+// hue, which has 8 bits there), else those of its tensor back end.
 #pragma once
 
 #include <array>
@@ -21,12 +22,14 @@ struct ColorChange {
 };
 
 /// Applies the changes in their order, limiting values to black .. white after each and rounding
-/// once at the end. Images of other than three bands have no hue and no saturation: only brightness
-/// and contrast change, the latter around the mean of each band, each of them rounded.
-void change_colors(Image& image, Scratch& scratch, const ColorChange& change);
+/// once at the end. Luma and their mean are as exact as the type allows; those of uint8 images are
+/// whole grey levels, as Pillow's. Images of other than three bands have no hue and no saturation:
+/// only brightness and contrast change, the latter around the mean of each band, each of them
+/// rounded. `out` has the size, bands and type of `image` already, and may be it.
+void change_colors(const Image& image, Scratch& scratch, const ColorChange& change, Image& out);
 
-/// Sets all three bands to the ITU-R 601 luma of the pixel. Does nothing unless there are three
-/// bands.
-void remove_color(Image& image);
+/// Sets all three bands to the ITU-R 601 luma of the pixel. Copies an image of other bands. `out`
+/// has the size, bands and type of `image` already, and may be it.
+void remove_color(const Image& image, Image& out);
 
 }  // namespace viewfold

@@ -1,4 +1,4 @@
-// Implements the mirrors; that of rows once for every instruction set.
+// Implements the mirrors, once for every instruction set.
 #include "viewfold/image/kernels/flip.hpp"
 
 #include <cstring>
@@ -68,6 +68,29 @@ void mirror_bytes(const std::uint8_t* from,
 }
 #endif
 
+// Copies rows of `stride` bytes, the last first. Short rows take longer to call memcpy for than to
+// copy: where a vector fits, the last one of a row overlaps the one before.
+void reverse_rows(const std::uint8_t* from,
+                  std::size_t rows,
+                  std::size_t stride,
+                  std::uint8_t* to) {
+  const hn::ScalableTag<std::uint8_t> d;
+  const std::size_t lanes = hn::Lanes(d);
+  constexpr std::size_t kLong = 1024;
+  from += rows * stride;
+  for (std::size_t y = 0; y < rows; ++y, to += stride) {
+    from -= stride;
+    if (stride < lanes || stride > kLong) {
+      std::memcpy(to, from, stride);
+      continue;
+    }
+    for (std::size_t i = 0; i + lanes < stride; i += lanes) {
+      hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+    }
+    hn::StoreU(hn::LoadU(d, from + stride - lanes), d, to + stride - lanes);
+  }
+}
+
 }  // namespace
 }  // namespace viewfold::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -77,6 +100,7 @@ namespace viewfold {
 namespace {
 
 HWY_EXPORT(mirror_bytes);
+HWY_EXPORT(reverse_rows);
 
 void check_shape(const Image& image, const Image& out) {
   check(image.height() == out.height() && image.width() == out.width() &&
@@ -98,13 +122,9 @@ void mirror_rows(const Image& image, Image& out) {
 void mirror_columns(const Image& image, Image& out) {
   check_shape(image, out);
   const auto rows = static_cast<std::size_t>(image.height());
-  const std::size_t stride = image.bytes().size() / rows;
-  const std::byte* from = image.bytes().data() + image.bytes().size();
-  std::byte* to = out.bytes().data();
-  for (std::size_t y = 0; y < rows; ++y, to += stride) {
-    from -= stride;
-    std::memcpy(to, from, stride);
-  }
+  HWY_DYNAMIC_DISPATCH(reverse_rows)
+  (reinterpret_cast<const std::uint8_t*>(image.bytes().data()), rows, image.bytes().size() / rows,
+   reinterpret_cast<std::uint8_t*>(out.bytes().data()));
 }
 
 }  // namespace viewfold

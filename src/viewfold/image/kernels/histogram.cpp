@@ -154,6 +154,22 @@ void count_bytes(std::span<const std::uint8_t> values,
   }
 }
 
+// What each value becomes, given how often each occurs and how many pixels a level stands for.
+void fill_table(std::span<const std::uint32_t> counts,
+                std::uint32_t step,
+                std::span<std::uint8_t> table) {
+  // (below + step / 2) / step. The half keeps whole quotients from being rounded down: the product
+  // is then never within 1 / (2 step) of a whole number, and exact to far less.
+  const double per_pixel = step == 0 ? 0.0 : 1.0 / step;
+  std::uint32_t below = 0;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const auto level = static_cast<std::int32_t>((below + step / 2 + 0.5) * per_pixel);
+    table[i] =
+        static_cast<std::uint8_t>(step == 0 ? static_cast<std::int32_t>(i) : std::min(255, level));
+    below += counts[i];
+  }
+}
+
 void equalize_bytes(const Image& image, Scratch& scratch, Image& out) {
   const auto bands = static_cast<std::size_t>(image.bands());
   const auto values = image.values<std::uint8_t>();
@@ -169,13 +185,7 @@ void equalize_bytes(const Image& image, Scratch& scratch, Image& out) {
   for (std::size_t band = 0; band < bands; ++band) {
     const auto of_band = counts.subspan(256 * band, 256);
     const std::uint32_t step = pixels_per_level(of_band, values.size() / bands);
-    std::uint32_t below = 0;
-    for (std::size_t i = 0; i < 256; ++i) {
-      const std::uint32_t level =
-          step == 0 ? static_cast<std::uint32_t>(i) : std::min(255U, (below + step / 2) / step);
-      tables[256 * band + i] = static_cast<std::uint8_t>(level);
-      below += of_band[i];
-    }
+    fill_table(of_band, step, tables.subspan(256 * band, 256));
   }
   look_up(image, tables, out);
 }

@@ -1,7 +1,7 @@
 // Implements the normalisation, once for every instruction set.
 #include "viewfold/image/kernels/normalize.hpp"
 
-#include "viewfold/core/error.hpp"
+#include "viewfold/image/pixel.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "viewfold/image/kernels/normalize.cpp"
@@ -13,52 +13,61 @@ HWY_BEFORE_NAMESPACE();
 namespace viewfold::HWY_NAMESPACE {
 namespace {
 
-template <class T>
+// Stores floats as they are, or as the nearest bfloat16, of two the even one, as PyTorch rounds.
+HWY_INLINE void store_as(VF values, float* to) {
+  hn::StoreU(values, DF(), to);
+}
+
+HWY_INLINE void store_as(VF values, Bfloat16* to) {
+  const hn::RebindToUnsigned<DF> d32;
+  const hn::Rebind<std::uint16_t, DF> d16;
+  const auto bits = hn::BitCast(d32, values);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7FFF)));
+  const auto upper = hn::BitCast(DI(), hn::ShiftRight<16>(rounded));
+  hn::StoreU(hn::DemoteTo(d16, upper), d16, reinterpret_cast<std::uint16_t*>(to));
+}
+
+template <class T, class To>
 void normalize(std::span<const T> values,
                std::span<const float> scale,
                std::span<const float> shift,
-               float* to) {
+               To* to) {
   const DF d;
   std::size_t phase = 0;
+  const auto normalized = [&](auto value) HWY_ATTR {
+    return hn::MulAdd(value, hn::LoadU(d, &scale[phase]), hn::LoadU(d, &shift[phase]));
+  };
   for_vectors(
       values.size(), hn::Lanes(d),
       [&](std::size_t i) HWY_ATTR {
-        const auto value = load_floats(d, &values[i]);
-        hn::StoreU(hn::MulAdd(value, hn::LoadU(d, &scale[phase]), hn::LoadU(d, &shift[phase])), d,
-                   to + i);
+        store_as(normalized(load_floats(d, &values[i])), to + i);
         phase += hn::Lanes(d);
         phase = phase == scale.size() ? 0 : phase;
       },
       [&](std::size_t i, std::size_t count) HWY_ATTR {
         HWY_ALIGN T in[hn::MaxLanes(d)] = {};
-        HWY_ALIGN float out[hn::MaxLanes(d)];
+        HWY_ALIGN To out[hn::MaxLanes(d)];
         std::memcpy(in, &values[i], count * sizeof(T));
-        hn::Store(hn::MulAdd(load_floats(d, in), hn::LoadU(d, &scale[phase]),
-                             hn::LoadU(d, &shift[phase])),
-                  d, out);
-        std::memcpy(to + i, out, count * sizeof(float));
+        store_as(normalized(load_floats(d, in)), out);
+        std::memcpy(to + i, out, count * sizeof(To));
       });
 }
 
-void normalize_u8(std::span<const std::uint8_t> values,
-                  std::span<const float> scale,
-                  std::span<const float> shift,
-                  float* to) {
-  normalize(values, scale, shift, to);
+void normalize_to_floats(const Image& image,
+                         std::span<const float> scale,
+                         std::span<const float> shift,
+                         float* to) {
+  with_pixel_type(image.type(),
+                  [&]<class T>() HWY_ATTR { normalize<T>(image.values<T>(), scale, shift, to); });
 }
 
-void normalize_u16(std::span<const std::uint16_t> values,
-                   std::span<const float> scale,
-                   std::span<const float> shift,
-                   float* to) {
-  normalize(values, scale, shift, to);
-}
-
-void normalize_f32(std::span<const float> values,
-                   std::span<const float> scale,
-                   std::span<const float> shift,
-                   float* to) {
-  normalize(values, scale, shift, to);
+void normalize_to_bfloat16(const Image& image,
+                           std::span<const float> scale,
+                           std::span<const float> shift,
+                           Bfloat16* to) {
+  with_pixel_type(image.type(),
+                  [&]<class T>() HWY_ATTR { normalize<T>(image.values<T>(), scale, shift, to); });
 }
 
 }  // namespace
@@ -69,9 +78,18 @@ HWY_AFTER_NAMESPACE();
 namespace viewfold {
 namespace {
 
-HWY_EXPORT(normalize_u8);
-HWY_EXPORT(normalize_u16);
-HWY_EXPORT(normalize_f32);
+HWY_EXPORT(normalize_to_floats);
+HWY_EXPORT(normalize_to_bfloat16);
+
+void check_sizes(const Image& image,
+                 std::span<const float> scale,
+                 std::span<const float> shift,
+                 std::size_t out) {
+  const std::size_t pattern = kNormalizeRepeats * static_cast<std::size_t>(image.bands());
+  check(scale.size() == pattern && shift.size() == pattern,
+        "scale and shift must hold every band kNormalizeRepeats times");
+  check(out == image.value_count(), "the output must hold exactly the values of the image");
+}
 
 }  // namespace
 
@@ -79,20 +97,16 @@ void scale_and_shift(const Image& image,
                      std::span<const float> scale,
                      std::span<const float> shift,
                      std::span<float> out) {
-  const std::size_t pattern = kNormalizeRepeats * static_cast<std::size_t>(image.bands());
-  check(scale.size() == pattern && shift.size() == pattern,
-        "scale and shift must hold every band kNormalizeRepeats times");
-  check(out.size() == image.value_count(), "the output must hold exactly the values of the image");
-  switch (image.type()) {
-    case PixelType::kUint8:
-      return HWY_DYNAMIC_DISPATCH(normalize_u8)(image.values<std::uint8_t>(), scale, shift,
-                                                out.data());
-    case PixelType::kUint16:
-      return HWY_DYNAMIC_DISPATCH(normalize_u16)(image.values<std::uint16_t>(), scale, shift,
-                                                 out.data());
-    case PixelType::kFloat32:
-      return HWY_DYNAMIC_DISPATCH(normalize_f32)(image.values<float>(), scale, shift, out.data());
-  }
+  check_sizes(image, scale, shift, out.size());
+  HWY_DYNAMIC_DISPATCH(normalize_to_floats)(image, scale, shift, out.data());
+}
+
+void scale_and_shift(const Image& image,
+                     std::span<const float> scale,
+                     std::span<const float> shift,
+                     std::span<Bfloat16> out) {
+  check_sizes(image, scale, shift, out.size());
+  HWY_DYNAMIC_DISPATCH(normalize_to_bfloat16)(image, scale, shift, out.data());
 }
 
 }  // namespace viewfold

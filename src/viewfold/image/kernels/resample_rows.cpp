@@ -31,13 +31,16 @@ void floats_of_u16(const std::uint16_t* from, float* to, std::size_t n) {
   floats_of(from, to, n);
 }
 
-// Four bands of a pixel at a time: what lies beyond the last band belongs to the next pixel, and is
-// written again with it.
-void columns(const AxisTaps& axis, std::size_t bands, const float* from, float* to) {
+// One row of pixels filtered along the columns, four bands of a pixel at a time: what lies beyond
+// the last band belongs to the next pixel, and is written again with it.
+HWY_INLINE void filter_columns(const AxisTaps& axis,
+                               std::size_t bands,
+                               const float* HWY_RESTRICT from,
+                               float* HWY_RESTRICT to) {
   const hn::CappedTag<float, 4> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t targets = axis.first.size();
-  for (std::size_t i = 0; i < targets; ++i) {
+  for (std::size_t i = 0; i < targets; ++i, to += bands) {
     const float* HWY_RESTRICT weights = &axis.weights[i * axis.taps];
     const auto count = static_cast<std::size_t>(axis.count[i]);
     const float* pixel = from + static_cast<std::size_t>(axis.first[i]) * bands;
@@ -48,65 +51,70 @@ void columns(const AxisTaps& axis, std::size_t bands, const float* from, float* 
       }
       hn::StoreU(sum, d, to + band);
     }
-    to += bands;
   }
 }
 
+// A row of n values as the weighted sum of rows: row k starts at from + k * n. There is room behind
+// the rows, so that a whole vector can be read.
 template <class T>
-void rows(std::span<const float> weights, const float* from, std::size_t stride, std::span<T> to) {
+HWY_INLINE void mix_rows(std::span<const float> weights,
+                         const float* HWY_RESTRICT from,
+                         std::size_t n,
+                         T* HWY_RESTRICT to) {
   const DF d;
-  const std::size_t lanes = hn::Lanes(d);
   const auto sum_at = [&](std::size_t i) HWY_ATTR {
     auto sum = hn::Mul(hn::Set(d, weights[0]), hn::LoadU(d, from + i));
     for (std::size_t k = 1; k < weights.size(); ++k) {
-      sum = hn::MulAdd(hn::Set(d, weights[k]), hn::LoadU(d, from + k * stride + i), sum);
+      sum = hn::MulAdd(hn::Set(d, weights[k]), hn::LoadU(d, from + k * n + i), sum);
     }
     return sum;
   };
   for_vectors(
-      to.size(), lanes, [&](std::size_t i) HWY_ATTR { store_pixels(d, sum_at(i), &to[i]); },
+      n, hn::Lanes(d), [&](std::size_t i) HWY_ATTR { store_pixels(d, sum_at(i), to + i); },
       [&](std::size_t i, std::size_t count) HWY_ATTR {
-        // There is room behind the rows, so that a whole vector can be read.
         HWY_ALIGN T out[hn::MaxLanes(d)];
         store_pixels(d, sum_at(i), out);
-        std::memcpy(&to[i], out, count * sizeof(T));
+        std::memcpy(to + i, out, count * sizeof(T));
       });
 }
 
-void rows_u8(std::span<const float> weights,
-             const float* from,
-             std::size_t stride,
-             std::span<std::uint8_t> to) {
-  rows(weights, from, stride, to);
-}
-
-void rows_u16(std::span<const float> weights,
-              const float* from,
-              std::size_t stride,
-              std::span<std::uint16_t> to) {
-  rows(weights, from, stride, to);
-}
-
-void rows_f32(std::span<const float> weights,
-              const float* from,
-              std::size_t stride,
-              std::span<float> to) {
-  rows(weights, from, stride, to);
-}
-
-void limit_all(std::span<float> values, float high) {
+// A row of n values between black and white; up to a vector of what is behind it as well.
+template <class T>
+HWY_INLINE void limit_row(float* row, std::size_t n) {
   const DF d;
-  const auto top = hn::Set(d, high);
-  for_vectors(
-      values.size(), hn::Lanes(d),
-      [&](std::size_t i) HWY_ATTR {
-        hn::StoreU(hn::Min(hn::Max(hn::LoadU(d, &values[i]), hn::Zero(d)), top), d, &values[i]);
-      },
-      [&](std::size_t i, std::size_t count) {
-        for (std::size_t k = i; k < i + count; ++k) {
-          values[k] = values[k] > 0.0F ? (values[k] < high ? values[k] : high) : 0.0F;
-        }
-      });
+  for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+    hn::StoreU(limit_floats<T>(d, hn::LoadU(d, row + i)), d, row + i);
+  }
+}
+
+template <class T>
+void run(const ResampleJob<T>& job) {
+  const std::size_t n = job.columns.first.size() * job.bands;
+  const T* from = job.from;
+  float* filtered = job.filtered;
+  for (std::size_t y = 0; y < job.rows; ++y, from += job.stride, filtered += n) {
+    floats_of(from, job.row, job.length * job.bands);
+    filter_columns(job.columns, job.bands, job.row, filtered);
+    if (job.limited) {
+      limit_row<T>(filtered, n);
+    }
+  }
+  const AxisTaps& lines = job.lines;
+  T* to = job.to;
+  for (std::size_t i = 0; i < lines.first.size(); ++i, to += n) {
+    mix_rows(lines.weights.subspan(i * lines.taps, static_cast<std::size_t>(lines.count[i])),
+             job.filtered + static_cast<std::size_t>(lines.first[i]) * n, n, to);
+  }
+}
+
+void run_u8(const ResampleJob<std::uint8_t>& job) {
+  run(job);
+}
+void run_u16(const ResampleJob<std::uint16_t>& job) {
+  run(job);
+}
+void run_f32(const ResampleJob<float>& job) {
+  run(job);
 }
 
 }  // namespace
@@ -119,11 +127,9 @@ namespace {
 
 HWY_EXPORT(floats_of_u8);
 HWY_EXPORT(floats_of_u16);
-HWY_EXPORT(columns);
-HWY_EXPORT(rows_u8);
-HWY_EXPORT(rows_u16);
-HWY_EXPORT(rows_f32);
-HWY_EXPORT(limit_all);
+HWY_EXPORT(run_u8);
+HWY_EXPORT(run_u16);
+HWY_EXPORT(run_f32);
 
 }  // namespace
 
@@ -139,33 +145,16 @@ void to_floats(const float* from, float* to, std::size_t n) {
   std::memcpy(to, from, n * sizeof(float));
 }
 
-void filter_columns(const AxisTaps& axis, std::size_t bands, const float* from, float* to) {
-  HWY_DYNAMIC_DISPATCH(columns)(axis, bands, from, to);
+void resample(const ResampleJob<std::uint8_t>& job) {
+  HWY_DYNAMIC_DISPATCH(run_u8)(job);
 }
 
-void filter_rows(std::span<const float> weights,
-                 const float* from,
-                 std::size_t stride,
-                 std::span<std::uint8_t> to) {
-  HWY_DYNAMIC_DISPATCH(rows_u8)(weights, from, stride, to);
+void resample(const ResampleJob<std::uint16_t>& job) {
+  HWY_DYNAMIC_DISPATCH(run_u16)(job);
 }
 
-void filter_rows(std::span<const float> weights,
-                 const float* from,
-                 std::size_t stride,
-                 std::span<std::uint16_t> to) {
-  HWY_DYNAMIC_DISPATCH(rows_u16)(weights, from, stride, to);
-}
-
-void filter_rows(std::span<const float> weights,
-                 const float* from,
-                 std::size_t stride,
-                 std::span<float> to) {
-  HWY_DYNAMIC_DISPATCH(rows_f32)(weights, from, stride, to);
-}
-
-void limit_floats(std::span<float> values, float high) {
-  HWY_DYNAMIC_DISPATCH(limit_all)(values, high);
+void resample(const ResampleJob<float>& job) {
+  HWY_DYNAMIC_DISPATCH(run_f32)(job);
 }
 
 }  // namespace viewfold

@@ -21,26 +21,26 @@ void to_floats(const std::uint8_t* from, float* to, std::size_t n);
 void to_floats(const std::uint16_t* from, float* to, std::size_t n);
 void to_floats(const float* from, float* to, std::size_t n);
 
-/// One row of pixels, filtered along the columns. Reads and writes up to 3 floats more than there
-/// are, which have to exist.
-void filter_columns(const AxisTaps& axis, std::size_t bands, const float* from, float* to);
+/// A resize: `rows` rows of `length` pixels of the source, each filtered along the columns, then
+/// mixed to the rows of the result.
+template <class T>
+struct ResampleJob {
+  const T* from = nullptr;
+  std::size_t stride = 0;  // values from one source row to the next
+  std::size_t rows = 0;
+  std::size_t length = 0;
+  std::size_t bands = 0;
+  AxisTaps columns;           // first[] counts from `from`
+  AxisTaps lines;             // of the rows of the result; first[] counts filtered rows
+  bool limited = false;       // to black .. white between the passes as well
+  float* row = nullptr;       // length * bands floats, and 64 bytes of room
+  float* filtered = nullptr;  // rows * columns.first.size() * bands floats, and 64 bytes of room
+  T* to = nullptr;
+};
 
-/// A target row as the weighted sum of source rows: source row k starts at from + k * stride.
-/// Values are limited to black .. white and rounded.
-void filter_rows(std::span<const float> weights,
-                 const float* from,
-                 std::size_t stride,
-                 std::span<std::uint8_t> to);
-void filter_rows(std::span<const float> weights,
-                 const float* from,
-                 std::size_t stride,
-                 std::span<std::uint16_t> to);
-void filter_rows(std::span<const float> weights,
-                 const float* from,
-                 std::size_t stride,
-                 std::span<float> to);
-
-/// Limits floats to [0, high], in place.
-void limit_floats(std::span<float> values, float high);
+/// Runs it. The values of the result are limited to black .. white and rounded.
+void resample(const ResampleJob<std::uint8_t>& job);
+void resample(const ResampleJob<std::uint16_t>& job);
+void resample(const ResampleJob<float>& job);
 
 }  // namespace viewfold

@@ -1,6 +1,5 @@
-// Implements affine warps, once for every instruction set. Each row of the output is cut into what
-// comes from outside (filled), the rim (pixel by pixel) and the inside (by vectors, without
-// checks).
+// Implements affine warps, once for every instruction set. The picture is framed with zeros first,
+// and positions are limited to it and its frame: nothing outside needs a case of its own.
 #include "viewfold/image/kernels/warp.hpp"
 
 #include <algorithm>
@@ -9,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <type_traits>
 
 #include "viewfold/image/pixel.hpp"
@@ -25,20 +23,19 @@
 namespace viewfold {
 namespace {
 
-// Pixels of one row of the output, and where they come from: pixel i from index position
-// (x + i * dx, y + i * dy), whose whole part is at least 0 and at most (right, bottom).
+// The picture, and what is made of it: pixel (x, y) of `to` is the one at index position
+// map(x, y), where whole numbers are the pixels of the picture. They reach from -1 to its size
+// inclusive; one more pixel to the right of and below a position can be read.
 template <class T>
-struct Run {
-  const T* pixels = nullptr;
-  std::size_t stride = 0;  // values of a row
+struct WarpJob {
+  const T* pixels = nullptr;  // the first of the picture itself, inside the frame
+  std::size_t stride = 0;     // values of a framed row
   std::size_t bands = 0;
-  int right = 0;
-  int bottom = 0;
-  double x = 0.0;
-  double y = 0.0;
-  double dx = 0.0;
-  double dy = 0.0;
-  int count = 0;
+  int width = 0;
+  int height = 0;
+  AffineMap map;
+  int to_width = 0;
+  int to_height = 0;
   T* to = nullptr;
 };
 
@@ -65,54 +62,67 @@ namespace {
 // Every vector length divides it.
 constexpr int kBlock = 64;
 
-// Source positions of some pixels: whole parts, and how far they are beyond them.
-struct Block {
-  HWY_ALIGN std::int32_t x[kBlock];
-  HWY_ALIGN std::int32_t y[kBlock];
-  HWY_ALIGN float right[kBlock];
-  HWY_ALIGN float down[kBlock];
+// Positions of some pixels along one axis: whole parts, and how far they are beyond them.
+struct Positions {
+  HWY_ALIGN std::int32_t whole[kBlock];
+  HWY_ALIGN float rest[kBlock];
 };
 
-// start + i * step for i < count, as whole parts of 0 .. most and rests. The part behind `count`
-// repeats the last one up to a whole vector.
-HWY_INLINE void split_positions(
-    double start, double step, int most, std::span<std::int32_t> whole, float* rest) {
+// A block of pixels of one row: where they come from, how many they are, where they go.
+template <class T>
+struct Block {
+  Positions x;
+  Positions y;
+  std::size_t count = 0;
+  T* to = nullptr;
+};
+
+// start + i * step for i < count (and up to a whole vector), limited to [-1, size].
+HWY_INLINE void find_positions(
+    double start, double step, int size, std::size_t count, Positions& positions) {
   const DF d;
   const DI di;
-  const double base = std::floor(start);
-  const auto offset = hn::Set(di, static_cast<std::int32_t>(base));
+  constexpr double kHuge = 1e30;  // beyond any picture, and finite as a float when multiplied
+  const double base = std::clamp(std::floor(start), -1.0, static_cast<double>(size));
   // Only the distance from the base is a float: positions in large pictures are as exact.
-  const auto first = hn::Set(d, static_cast<float>(start - base));
-  const auto slope = hn::Set(d, static_cast<float>(step));
-  const auto last = hn::Set(d, static_cast<float>(whole.size() - 1));
-  for (std::size_t i = 0; i < whole.size(); i += hn::Lanes(d)) {
-    const auto lane = hn::Min(hn::Iota(d, static_cast<float>(i)), last);
-    const auto position = hn::MulAdd(lane, slope, first);
-    const auto floor = hn::Floor(position);
-    // Rounding cannot lead out of the picture by more than a position at its rim.
-    const auto index = hn::Min(hn::Max(hn::Add(hn::ConvertTo(di, floor), offset), hn::Zero(di)),
-                               hn::Set(di, most));
-    hn::StoreU(index, di, whole.data() + i);
-    hn::StoreU(hn::Sub(position, floor), d, rest + i);
+  const auto first = hn::Set(d, static_cast<float>(std::clamp(start - base, -kHuge, kHuge)));
+  const auto slope = hn::Set(d, static_cast<float>(std::clamp(step, -kHuge, kHuge)));
+  const auto low = hn::Set(d, static_cast<float>(-1.0 - base));
+  const auto high = hn::Set(d, static_cast<float>(size - base));
+  const auto offset = hn::Set(di, static_cast<std::int32_t>(base));
+  for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
+    const auto position = hn::MulAdd(hn::Iota(d, static_cast<float>(i)), slope, first);
+    const auto limited = hn::Min(hn::Max(position, low), high);
+    const auto floor = hn::Floor(limited);
+    // Limited again: of sizes above 2^24 not every one is a float.
+    const auto index = hn::Add(hn::ConvertTo(di, floor), offset);
+    hn::Store(hn::Min(hn::Max(index, hn::Set(di, -1)), hn::Set(di, size)), di, positions.whole + i);
+    hn::Store(hn::Sub(limited, floor), d, positions.rest + i);
   }
 }
 
+// Calls take(block) for blocks that make up the result.
+template <class T, class Take>
+HWY_INLINE void for_blocks(const WarpJob<T>& job, const Take& take) {
+  const auto& map = job.map;
+  Block<T> block;
+  block.to = job.to;
+  for (int y = 0; y < job.to_height; ++y) {
+    for (int x = 0; x < job.to_width; x += kBlock) {
+      block.count = static_cast<std::size_t>(std::min(kBlock, job.to_width - x));
+      find_positions(x * map.xx + y * map.xy + map.x0, map.xx, job.width, block.count, block.x);
+      find_positions(x * map.yx + y * map.yy + map.y0, map.yx, job.height, block.count, block.y);
+      take(block);
+      block.to += block.count * job.bands;
+    }
+  }
+}
+
+// The pixel at the whole part of position i.
 template <class T>
-HWY_INLINE void find_positions(const Run<T>& run, int begin, int count, Block& block) {
-  const auto n = static_cast<std::size_t>(count);
-  split_positions(run.x + begin * run.dx, run.dx, run.right, {block.x, n}, block.right);
-  split_positions(run.y + begin * run.dy, run.dy, run.bottom, {block.y, n}, block.down);
-}
-
-// Calls body(begin, count, block) for all blocks of a run, with the positions of their pixels.
-template <class T, class Body>
-HWY_INLINE void for_blocks(const Run<T>& run, const Body& body) {
-  Block block;
-  for (int begin = 0; begin < run.count; begin += kBlock) {
-    const int count = std::min(kBlock, run.count - begin);
-    find_positions(run, begin, count, block);
-    body(static_cast<std::size_t>(begin), static_cast<std::size_t>(count), block);
-  }
+HWY_INLINE const T* pixel_at(const WarpJob<T>& job, const Block<T>& block, std::size_t i) {
+  return job.pixels + static_cast<std::ptrdiff_t>(job.stride) * block.y.whole[i] +
+         static_cast<std::ptrdiff_t>(job.bands) * block.x.whole[i];
 }
 
 // Calls body(bands) with the number of bands, a constant where it is a common one.
@@ -128,15 +138,14 @@ void with_bands(std::size_t bands, const Body& body) {
 }
 
 template <class T>
-void bilinear(const Run<T>& run) {
-  const auto mix_block = [&](auto bands, std::size_t begin, std::size_t count, const Block& block) {
-    T* to = run.to + begin * bands;
-    for (std::size_t i = 0; i < count; ++i, to += bands) {
-      const T* above = run.pixels + static_cast<std::size_t>(block.y[i]) * run.stride +
-                       static_cast<std::size_t>(block.x[i]) * bands;
-      const T* below = above + run.stride;
-      const float right = block.right[i];
-      const float down = block.down[i];
+void bilinear(const WarpJob<T>& job) {
+  const auto mix_block = [&](auto bands, const Block<T>& block) {
+    T* to = block.to;
+    for (std::size_t i = 0; i < block.count; ++i, to += bands) {
+      const T* above = pixel_at(job, block, i);
+      const T* below = above + job.stride;
+      const float right = block.x.rest[i];
+      const float down = block.y.rest[i];
       const auto mix = [&](const T* pair, std::size_t band) {
         const auto left = static_cast<float>(pair[band]);
         return left + right * (static_cast<float>(pair[band + bands]) - left);
@@ -147,21 +156,19 @@ void bilinear(const Run<T>& run) {
       }
     }
   };
-  with_bands(run.bands, [&](auto bands) {
-    for_blocks(run, [&](std::size_t begin, std::size_t count, const Block& block) {
-      mix_block(bands, begin, count, block);
-    });
+  with_bands(job.bands, [&](auto bands) {
+    for_blocks(job, [&](const Block<T>& block) { mix_block(bands, block); });
   });
 }
 
-void bilinear_u8(const Run<std::uint8_t>& run) {
-  bilinear(run);
+void bilinear_u8(const WarpJob<std::uint8_t>& job) {
+  bilinear(job);
 }
-void bilinear_u16(const Run<std::uint16_t>& run) {
-  bilinear(run);
+void bilinear_u16(const WarpJob<std::uint16_t>& job) {
+  bilinear(job);
 }
-void bilinear_f32(const Run<float>& run) {
-  bilinear(run);
+void bilinear_f32(const WarpJob<float>& job) {
+  bilinear(job);
 }
 
 struct Rgb {
@@ -201,25 +208,23 @@ HWY_INLINE auto to_byte(VF value) {
   return hn::DemoteTo(d8, hn::NearestInt(value));
 }
 
-// The eight bytes of a pair of neighbours reach two bytes beyond it: run.right leaves room for
-// them.
-void bilinear_rgb8(const Run<std::uint8_t>& run) {
+// The eight bytes of a pair of neighbours reach two bytes beyond it: there is room behind the
+// frame.
+void bilinear_rgb8(const WarpJob<std::uint8_t>& job) {
   static_assert(std::endian::native == std::endian::little);
   const DF d;
   const hn::Rebind<std::uint8_t, DF> d8;
   HWY_ALIGN std::uint32_t above[2 * kBlock] = {};
   HWY_ALIGN std::uint32_t below[2 * kBlock] = {};
-  for_blocks(run, [&](std::size_t begin, std::size_t count, const Block& block) HWY_ATTR {
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::uint8_t* from = run.pixels + static_cast<std::size_t>(block.y[i]) * run.stride +
-                                 static_cast<std::size_t>(block.x[i]) * 3;
+  for_blocks(job, [&](const Block<std::uint8_t>& block) HWY_ATTR {
+    for (std::size_t i = 0; i < block.count; ++i) {
+      const std::uint8_t* from = pixel_at(job, block, i);
       std::memcpy(&above[2 * i], from, 8);
-      std::memcpy(&below[2 * i], from + run.stride, 8);
+      std::memcpy(&below[2 * i], from + job.stride, 8);
     }
-    std::uint8_t* to = run.to + begin * 3;
     const auto mix_into = [&](std::size_t i, std::uint8_t* rgb) HWY_ATTR {
-      const auto right = hn::LoadU(d, block.right + i);
-      const auto down = hn::LoadU(d, block.down + i);
+      const auto right = hn::Load(d, block.x.rest + i);
+      const auto down = hn::Load(d, block.y.rest + i);
       const auto top = mix_pairs(&above[2 * i], right);
       const auto bottom = mix_pairs(&below[2 * i], right);
       hn::StoreInterleaved3(to_byte(between(top.red, bottom.red, down)),
@@ -227,43 +232,38 @@ void bilinear_rgb8(const Run<std::uint8_t>& run) {
                             to_byte(between(top.blue, bottom.blue, down)), d8, rgb);
     };
     for_vectors(
-        count, hn::Lanes(d), [&](std::size_t i) HWY_ATTR { mix_into(i, to + 3 * i); },
+        block.count, hn::Lanes(d), [&](std::size_t i) HWY_ATTR { mix_into(i, block.to + 3 * i); },
         [&](std::size_t i, std::size_t rest) HWY_ATTR {
           HWY_ALIGN std::uint8_t rgb[3 * hn::MaxLanes(d)];
           mix_into(i, rgb);
-          std::memcpy(to + 3 * i, rgb, 3 * rest);
+          std::memcpy(block.to + 3 * i, rgb, 3 * rest);
         });
   });
 }
 
 template <class T>
-void nearest(const Run<T>& run) {
-  const auto copy_block = [&](auto bands, std::size_t begin, std::size_t count,
-                              const Block& block) {
-    T* to = run.to + begin * bands;
-    for (std::size_t i = 0; i < count; ++i, to += bands) {
-      const T* from = run.pixels + static_cast<std::size_t>(block.y[i]) * run.stride +
-                      static_cast<std::size_t>(block.x[i]) * bands;
-      for (std::size_t band = 0; band < bands; ++band) {
-        to[band] = from[band];
+void nearest(const WarpJob<T>& job) {
+  with_bands(job.bands, [&](auto bands) {
+    for_blocks(job, [&](const Block<T>& block) {
+      T* to = block.to;
+      for (std::size_t i = 0; i < block.count; ++i, to += bands) {
+        const T* from = pixel_at(job, block, i);
+        for (std::size_t band = 0; band < bands; ++band) {
+          to[band] = from[band];
+        }
       }
-    }
-  };
-  with_bands(run.bands, [&](auto bands) {
-    for_blocks(run, [&](std::size_t begin, std::size_t count, const Block& block) {
-      copy_block(bands, begin, count, block);
     });
   });
 }
 
-void nearest_u8(const Run<std::uint8_t>& run) {
-  nearest(run);
+void nearest_u8(const WarpJob<std::uint8_t>& job) {
+  nearest(job);
 }
-void nearest_u16(const Run<std::uint16_t>& run) {
-  nearest(run);
+void nearest_u16(const WarpJob<std::uint16_t>& job) {
+  nearest(job);
 }
-void nearest_f32(const Run<float>& run) {
-  nearest(run);
+void nearest_f32(const WarpJob<float>& job) {
+  nearest(job);
 }
 
 }  // namespace
@@ -282,180 +282,72 @@ HWY_EXPORT(nearest_u8);
 HWY_EXPORT(nearest_u16);
 HWY_EXPORT(nearest_f32);
 
-// How far positions of vectors may be from where they are in double: those of pictures that are
-// shrunk a thousand times are exact to a hundredth of a pixel.
-double margin_of(double step) {
-  return 1e-3 + 1e-5 * std::abs(step);
-}
-
-// The pixels [begin, end) of a row.
-struct Range {
-  int begin = 0;
-  int end = 0;
-};
-
-Range common(Range a, Range b) {
-  const int begin = std::max(a.begin, b.begin);
-  return {begin, std::max(begin, std::min(a.end, b.end))};
-}
-
-// The i in [0, n) with low <= start + i * step <= high.
-Range where(double start, double step, double low, double high, int n) {
-  if (step == 0.0) {
-    return {0, start >= low && start <= high ? n : 0};
-  }
-  double first = (low - start) / step;
-  double last = (high - start) / step;
-  if (step < 0.0) {
-    std::swap(first, last);
-  }
-  const auto pixel = [most = static_cast<double>(n)](double at) {
-    return static_cast<int>(std::clamp(at, 0.0, most));
-  };
-  const Range range{pixel(std::ceil(first)), pixel(std::floor(last) + 1.0)};
-  return low <= high ? common(range, {0, n}) : Range{};
-}
-
-// The pixels of a row whose positions are at least `low` and at most (x_high, y_high), with
-// `widened` times a margin more on each side.
 template <class T>
-Range pixels_within(const Run<T>& row, double low, double x_high, double y_high, double widened) {
-  const double x_more = widened * margin_of(row.dx);
-  const double y_more = widened * margin_of(row.dy);
-  return common(where(row.x, row.dx, low - x_more, x_high + x_more, row.count),
-                where(row.y, row.dy, low - y_more, y_high + y_more, row.count));
-}
-
-// Pixels [range.begin, range.end) of a row.
-template <class T>
-Run<T> part_of(Run<T> row, Range range) {
-  row.x += range.begin * row.dx;
-  row.y += range.begin * row.dy;
-  row.to += static_cast<std::size_t>(range.begin) * row.bands;
-  row.count = range.end - range.begin;
-  return row;
-}
-
-// Whether a position is at least `low` and below width and height. Asked before it is made an
-// integer, which a huge one cannot be.
-bool is_within(const Image& image, double x, double y, double low) {
-  return x >= low && y >= low && x < image.width() && y < image.height();
-}
-
-// A pixel at the rim, mixed from those of its neighbours that are there.
-template <class T>
-void mix_at(const Image& image, double x, double y, std::span<T> to) {
-  if (!is_within(image, x, y, -1.0)) {
-    std::fill(to.begin(), to.end(), T{});
-    return;
-  }
-  const auto left = static_cast<int>(std::floor(x));
-  const auto top = static_cast<int>(std::floor(y));
-  const auto right = static_cast<float>(x - left);
-  const auto down = static_cast<float>(y - top);
-  const auto value = [&](int row, int column, std::size_t band) {
-    const bool inside = row >= 0 && row < image.height() && column >= 0 && column < image.width();
-    const auto index = static_cast<std::size_t>(row) * static_cast<std::size_t>(image.width()) +
-                       static_cast<std::size_t>(column);
-    return inside ? static_cast<float>(image.values<T>()[index * to.size() + band]) : 0.0F;
-  };
-  for (std::size_t band = 0; band < to.size(); ++band) {
-    const float above =
-        value(top, left, band) * (1.0F - right) + value(top, left + 1, band) * right;
-    const float below =
-        value(top + 1, left, band) * (1.0F - right) + value(top + 1, left + 1, band) * right;
-    to[band] = round_half_even<T>(above * (1.0F - down) + below * down);
-  }
-}
-
-// The pixel that a position falls on.
-template <class T>
-void take_at(const Image& image, double x, double y, std::span<T> to) {
-  if (!is_within(image, x, y, 0.0)) {
-    std::fill(to.begin(), to.end(), T{});
-    return;
-  }
-  const auto index = static_cast<std::size_t>(y) * static_cast<std::size_t>(image.width()) +
-                     static_cast<std::size_t>(x);
-  std::copy_n(&image.values<T>()[index * to.size()], to.size(), to.begin());
-}
-
-template <class T>
-void run_bilinear(const Run<T>& run) {
+void run_bilinear(const WarpJob<T>& job) {
   if constexpr (std::is_same_v<T, std::uint8_t>) {
-    return run.bands == 3 ? HWY_DYNAMIC_DISPATCH(bilinear_rgb8)(run)
-                          : HWY_DYNAMIC_DISPATCH(bilinear_u8)(run);
+    return job.bands == 3 ? HWY_DYNAMIC_DISPATCH(bilinear_rgb8)(job)
+                          : HWY_DYNAMIC_DISPATCH(bilinear_u8)(job);
   } else if constexpr (std::is_same_v<T, std::uint16_t>) {
-    return HWY_DYNAMIC_DISPATCH(bilinear_u16)(run);
+    return HWY_DYNAMIC_DISPATCH(bilinear_u16)(job);
   } else {
-    return HWY_DYNAMIC_DISPATCH(bilinear_f32)(run);
+    return HWY_DYNAMIC_DISPATCH(bilinear_f32)(job);
   }
 }
 
 template <class T>
-void run_nearest(const Run<T>& run) {
+void run_nearest(const WarpJob<T>& job) {
   if constexpr (std::is_same_v<T, std::uint8_t>) {
-    return HWY_DYNAMIC_DISPATCH(nearest_u8)(run);
+    return HWY_DYNAMIC_DISPATCH(nearest_u8)(job);
   } else if constexpr (std::is_same_v<T, std::uint16_t>) {
-    return HWY_DYNAMIC_DISPATCH(nearest_u16)(run);
+    return HWY_DYNAMIC_DISPATCH(nearest_u16)(job);
   } else {
-    return HWY_DYNAMIC_DISPATCH(nearest_f32)(run);
+    return HWY_DYNAMIC_DISPATCH(nearest_f32)(job);
   }
 }
 
-// How the two kinds of sampling differ: index positions are relative to the centre of a pixel or to
-// its corner; how many pixels beyond the one at the position are read; how they are read.
-template <class T>
-struct Sampling {
-  double origin = 0.0;
-  int reach_right = 0;
-  int reach_down = 0;
-  void (*inside)(const Run<T>&) = nullptr;
-  void (*at_rim)(const Image&, double, double, std::span<T>) = nullptr;
-};
+// What surrounds a picture: one pixel on the left and above, two on the right and below.
+constexpr std::size_t kBefore = 1;
+constexpr std::size_t kAround = 3;
 
+// Copies the picture into scratch memory with zeros around it, and describes both.
 template <class T>
-void warp_row(const Image& image, const Sampling<T>& sampling, const Run<T>& row) {
-  const auto from_outside = [&](Range range) {
-    const Run<T> part = part_of(row, range);
-    std::fill_n(part.to, static_cast<std::size_t>(part.count) * part.bands, T{});
-  };
-  const auto at_rim = [&](Range range) {
-    for (int i = range.begin; i < range.end; ++i) {
-      sampling.at_rim(image, row.x + i * row.dx, row.y + i * row.dy,
-                      {row.to + static_cast<std::size_t>(i) * row.bands, row.bands});
-    }
-  };
-  const Range touched = pixels_within(row, -1.0, image.width(), image.height(), 1.0);
-  const Range inside =
-      common(touched, pixels_within(row, 0.0, row.right + 1.0, row.bottom + 1.0, -1.0));
-  from_outside({0, touched.begin});
-  at_rim({touched.begin, inside.begin});
-  if (inside.begin < inside.end) {
-    sampling.inside(part_of(row, inside));
+WarpJob<T> frame(const Image& image, Scratch& scratch) {
+  WarpJob<T> job;
+  job.bands = static_cast<std::size_t>(image.bands());
+  job.width = image.width();
+  job.height = image.height();
+  const std::size_t row = static_cast<std::size_t>(job.width) * job.bands;
+  const auto rows = static_cast<std::size_t>(job.height);
+  job.stride = row + kAround * job.bands;
+  const auto framed = scratch.get<T>(0, job.stride * (rows + kAround));
+  const T* from = image.values<T>().data();
+  T* to = framed.data();
+  const std::size_t left = kBefore * job.bands;
+  std::fill_n(to, job.stride + left, T{});
+  to += kBefore * job.stride + left;
+  job.pixels = to;
+  for (std::size_t y = 0; y < rows; ++y, from += row, to += job.stride) {
+    std::memcpy(to, from, row * sizeof(T));
+    std::fill_n(to + row, job.stride - row, T{});  // on the right, and on the left of the next row
   }
-  at_rim({inside.end, touched.end});
-  from_outside({touched.end, row.count});
+  std::fill(to, framed.data() + framed.size(), T{});
+  return job;
+}
+
+// `map` for index positions, where a pixel is at `origin` beyond the corner that is its number.
+AffineMap for_indices(const AffineMap& map, double origin) {
+  AffineMap indices = map;
+  indices.x0 = 0.5 * map.xx + 0.5 * map.xy + map.x0 - origin;
+  indices.y0 = 0.5 * map.yx + 0.5 * map.yy + map.y0 - origin;
+  return indices;
 }
 
 template <class T>
-void warp(const Image& image, const AffineMap& map, const Sampling<T>& sampling, Image& out) {
-  const auto bands = static_cast<std::size_t>(image.bands());
-  Run<T> row{.pixels = image.values<T>().data(),
-             .stride = static_cast<std::size_t>(image.width()) * bands,
-             .bands = bands,
-             .right = image.width() - 1 - sampling.reach_right,
-             .bottom = image.height() - 1 - sampling.reach_down,
-             .dx = map.xx,
-             .dy = map.yx,
-             .count = out.width(),
-             .to = out.values<T>().data()};
-  for (int y = 0; y < out.height(); ++y) {
-    row.x = 0.5 * map.xx + (y + 0.5) * map.xy + map.x0 - sampling.origin;
-    row.y = 0.5 * map.yx + (y + 0.5) * map.yy + map.y0 - sampling.origin;
-    warp_row(image, sampling, row);
-    row.to += static_cast<std::size_t>(row.count) * bands;
-  }
+void aim(WarpJob<T>& job, const AffineMap& map, Image& out) {
+  job.map = map;
+  job.to_width = out.width();
+  job.to_height = out.height();
+  job.to = out.values<T>().data();
 }
 
 void check_warp(const Image& image, const AffineMap& map, const Image& out) {
@@ -482,31 +374,21 @@ AffineMap inverse(const AffineMap& map) {
   return back;
 }
 
-void warp_bilinear(const Image& image, const AffineMap& map, Image& out) {
+void warp_bilinear(const Image& image, const AffineMap& map, Scratch& scratch, Image& out) {
   check_warp(image, map, out);
   with_pixel_type(image.type(), [&]<class T>() {
-    // Pairs of RGB bytes are read as eight bytes: two of the pixel behind them.
-    const bool rgb8 = std::is_same_v<T, std::uint8_t> && image.bands() == 3;
-    warp<T>(image, map,
-            {.origin = 0.5,
-             .reach_right = rgb8 ? 2 : 1,
-             .reach_down = 1,
-             .inside = run_bilinear<T>,
-             .at_rim = mix_at<T>},
-            out);
+    auto job = frame<T>(image, scratch);
+    aim(job, for_indices(map, 0.5), out);
+    run_bilinear(job);
   });
 }
 
-void warp_nearest(const Image& image, const AffineMap& map, Image& out) {
+void warp_nearest(const Image& image, const AffineMap& map, Scratch& scratch, Image& out) {
   check_warp(image, map, out);
   with_pixel_type(image.type(), [&]<class T>() {
-    warp<T>(image, map,
-            {.origin = 0.0,
-             .reach_right = 0,
-             .reach_down = 0,
-             .inside = run_nearest<T>,
-             .at_rim = take_at<T>},
-            out);
+    auto job = frame<T>(image, scratch);
+    aim(job, for_indices(map, 0.0), out);
+    run_nearest(job);
   });
 }
 

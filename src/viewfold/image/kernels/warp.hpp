@@ -1,7 +1,7 @@
 // Affine warps: every pixel of a picture is taken from a position in another one.
 #pragma once
 
-#include "viewfold/image/image.hpp"
+#include "viewfold/image/canvas.hpp"
 
 namespace viewfold {
 
@@ -25,11 +25,11 @@ struct AffineMap {
 /// rounds half to even. (With fill = 0 torchvision multiplies by the share inside once more, so
 /// that rims become too dark.) Throws ContractViolation when shapes or types do not fit, or the map
 /// is not finite.
-void warp_bilinear(const Image& image, const AffineMap& map, Image& out);
+void warp_bilinear(const Image& image, const AffineMap& map, Scratch& scratch, Image& out);
 
 /// The same, but each pixel becomes the one that its position falls on; for values that must not be
 /// mixed. On the line between two pixels the right or lower one is taken, where torch takes the
 /// even one: a shift by half a pixel then repeats none.
-void warp_nearest(const Image& image, const AffineMap& map, Image& out);
+void warp_nearest(const Image& image, const AffineMap& map, Scratch& scratch, Image& out);
 
 }  // namespace viewfold
