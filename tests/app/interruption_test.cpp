@@ -73,6 +73,43 @@ TEST(Interruption, KilledRunEndsWithTheBitsOfAnUninterruptedOne) {
   }
 }
 
+TEST(Interruption, ImagesDecodedIntoTheRunFolderAreReadAgainAndGoneAtTheEnd) {
+  const TestFolder folder("cached");
+  write_pictures(folder.path() / "pictures", 40);
+  const auto whole = run_program(
+      folder, with(long_run(folder, "whole"), {"--data.memory_gb", "0", "--data.cache_gb", "0"}));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  const int status = start_and_signal(
+      folder, with(long_run(folder, "stopped"), {"--data.memory_gb", "0"}), SIGKILL);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "the run ended before it could be killed";
+  const auto cache = folder.path() / "stopped/cache/images.pixels";
+  EXPECT_TRUE(std::filesystem::exists(cache));
+  const auto resumed = run_program(folder, {"resume", "stopped"});
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find("read from their cache"), std::string::npos) << resumed.err;
+  EXPECT_TRUE(read_file(folder.path() / "stopped/encoder.safetensors") ==
+              read_file(folder.path() / "whole/encoder.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(cache));
+}
+
+TEST(Interruption, AnUnreadableImageIsNamedBeforeTrainingAndCanBeRepaired) {
+  const TestFolder folder("repaired");
+  write_pictures(folder.path() / "pictures", 40);
+  const auto picture = folder.path() / "pictures/spots/039.png";
+  const auto good = read_file(picture);
+  write_file_atomically(picture, std::string_view("\x89PNG gone"));
+  const auto run = small_run("pictures", "run");
+  const auto refused = run_program(folder, with(run, {"--data.memory_gb", "0"}));
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.err.find("039.png"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("1 of 80 images"), std::string::npos) << refused.err;
+  write_file_atomically(picture, good);
+  const auto resumed = run_program(folder, {"resume", "run"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find("have changed since it was written"), std::string::npos)
+      << resumed.err;
+}
+
 TEST(Interruption, CtrlCSavesAndSaysHowToGoOn) {
   const TestFolder folder("interrupted");
   write_pictures(folder.path() / "pictures", 40);

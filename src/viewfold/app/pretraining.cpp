@@ -23,6 +23,10 @@
 namespace viewfold {
 namespace {
 
+std::filesystem::path cache_file(const RunDir& run) {
+  return run.cache() / "images.pixels";
+}
+
 // A size of views where none is known yet; resolved settings name theirs.
 constexpr std::int64_t kAnySize = 32;
 
@@ -153,6 +157,7 @@ TrainResult train_method(const RunDir& run,
                       .bands = experiment.images.bands,
                       .seed = seed,
                       .threads = static_cast<int>(config.train.loader_threads),
+                      .memory_budget = static_cast<std::uint64_t>(config.train.prefetch_gb * 1e9),
                       .max_bad_fraction = config.data.max_bad_fraction});
   };
   return train({.task = method,
@@ -167,6 +172,31 @@ TrainResult train_method(const RunDir& run,
                 .open_loader = open_loader,
                 .after_epoch = OnlineEvaluation(experiment, method.encoder()),
                 .stop_requested = stop_requested});
+}
+
+// Images that do not fit into memory are decoded once.
+void cache_images(const RunDir& run, Experiment& experiment, LogSink& log) {
+  const auto& config = experiment.config;
+  cache_run_images(experiment.images, config.data, static_cast<std::uint64_t>(config.seed),
+                   {.path = cache_file(run),
+                    .bands = static_cast<int>(experiment.images.bands),
+                    .max_bytes = static_cast<std::uint64_t>(config.data.cache_gb * 1e9),
+                    .threads = thread_count(config.train.threads),
+                    .stop_requested = stop_requested},
+                   log);
+}
+
+// The trained run needs no pixels any more.
+void remove_cache(const RunDir& run, const Experiment& experiment, LogSink& log) {
+  const auto& cache = experiment.images.cache;
+  if (cache && cache->damaged() > 0) {
+    log.warning(fmt::format(
+        "{}: the pixels of {} images had changed on the disk; they were decoded again, so that "
+        "the run is as it should be",
+        cache_file(run).string(), cache->damaged()));
+  }
+  std::error_code ignored;  // a file that stays is of no harm
+  std::filesystem::remove_all(run.cache(), ignored);
 }
 
 void write_results(const RunDir& run, const Experiment& experiment, Method& method) {
@@ -275,7 +305,7 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
   Experiment experiment{.config = std::move(after), .images = {}};
   experiment.images =
       open_run_images(experiment.config.data, static_cast<std::uint64_t>(experiment.config.seed),
-                      thread_count(experiment.config.train.threads), log);
+                      thread_count(experiment.config.train.threads), log, cache_file(run));
   resolve(experiment.config, experiment.images);
   const auto text = read_text_file(run.data());
   const auto data = nlohmann::json::parse(text, nullptr, false);
@@ -304,8 +334,10 @@ TrainResult run_to_end(const RunDir& run,
   at::set_num_threads(thread_count(experiment.config.train.threads));
   const auto method = make_initial_method(experiment.config);
   try {
+    cache_images(run, experiment, log);
     const TrainResult result = train_method(run, experiment, *method, log, progress);
     write_results(run, experiment, *method);
+    remove_cache(run, experiment, log);
     run.set_status(RunStatus::kFinished);
     write_report(run.path(), run.report());
     return result;

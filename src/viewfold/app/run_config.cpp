@@ -31,6 +31,12 @@ void DataConfig::visit(FieldVisitor& v) {
           {.doc = "images are held decoded in memory when they fit in this much",
            .min = 0,
            .resume = Resume::kMayChange});
+  v.field("cache_gb", cache_gb,
+          {.doc = "where they do not, pretraining decodes them once into a file in the run's "
+                  "folder, of at most this size and half of the free disk; 0 makes none",
+           .min = 0,
+           .max = 1e6,
+           .resume = Resume::kMayChange});
 }
 
 void ChosenEncoderConfig::visit(FieldVisitor& v) {

@@ -21,6 +21,7 @@ struct DataConfig final : Config {
   double hold_out = 0.05;
   double max_bad_fraction = 0.0;
   double memory_gb = 4.0;
+  double cache_gb = 20.0;
   void visit(FieldVisitor& v) override;
 };
 

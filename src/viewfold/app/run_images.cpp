@@ -29,6 +29,41 @@ std::shared_ptr<const Dataset> limited(std::shared_ptr<const Dataset> dataset,
   return make_subset(std::move(dataset), std::move(chosen));
 }
 
+// All numbers below `count` but those of the bad images, which are ascending.
+std::vector<std::uint32_t> good_indices(std::size_t count, const std::vector<BadImage>& bad) {
+  std::vector<std::uint32_t> good;
+  auto next_bad = bad.begin();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (next_bad != bad.end() && next_bad->index == i) {
+      ++next_bad;
+    } else {
+      good.push_back(static_cast<std::uint32_t>(i));
+    }
+  }
+  return good;
+}
+
+// Divides what can be read into what is learned from and what is held out.
+void divide(RunImages& images,
+            std::shared_ptr<const Dataset> readable,
+            const DataConfig& config,
+            std::uint64_t seed) {
+  images.train = readable;
+  if (!readable->class_names().empty() && config.hold_out > 0.0) {
+    Split split = hold_out(readable->size(), config.hold_out, seed);
+    if (!split.held_out.empty()) {
+      images.held_out = make_subset(readable, std::move(split.held_out));
+      images.train = make_subset(std::move(readable), std::move(split.kept));
+    }
+  }
+}
+
+std::string_view place_of(const RunImages& images) {
+  return images.in_memory ? "held in memory"
+         : images.cache   ? "read from their cache"
+                          : "read from disk";
+}
+
 }  // namespace
 
 int thread_count(std::int64_t configured) {
@@ -64,7 +99,11 @@ std::int64_t default_view_size(std::int64_t typical_size) {
   return std::clamp<std::int64_t>(typical_size, 8, 96);
 }
 
-RunImages open_run_images(const DataConfig& config, std::uint64_t seed, int threads, LogSink& log) {
+RunImages open_run_images(const DataConfig& config,
+                          std::uint64_t seed,
+                          int threads,
+                          LogSink& log,
+                          const std::filesystem::path& cache_file) {
   if (config.source.empty()) {
     throw UsageError(
         "no images: name a folder, an archive or a data set (viewfold pretrain PICTURES/, or "
@@ -76,6 +115,12 @@ RunImages open_run_images(const DataConfig& config, std::uint64_t seed, int thre
   RunImages images;
   images.bands = config.bands > 0 ? config.bands : typical.bands;
   images.typical_size = typical.shorter_side;
+  images.source = all;
+  images.cache =
+      open_image_cache(all, {.path = cache_file, .bands = static_cast<int>(images.bands)}, log);
+  if (images.cache) {
+    all = images.cache;
+  }
   constexpr double kGigabyte = 1e9;
   Preloaded loaded = preload(std::move(all), static_cast<int>(images.bands),
                              static_cast<std::uint64_t>(config.memory_gb * kGigabyte),
@@ -87,25 +132,45 @@ RunImages open_run_images(const DataConfig& config, std::uint64_t seed, int thre
     log.warning(fmt::format("{} unreadable images are left out, the first: {}",
                             images.left_out.size(), images.left_out.front()));
   }
-  images.train = loaded.dataset;
-  if (!loaded.dataset->class_names().empty() && config.hold_out > 0.0) {
-    Split split = hold_out(loaded.dataset->size(), config.hold_out, seed);
-    if (!split.held_out.empty()) {
-      images.held_out = make_subset(loaded.dataset, std::move(split.held_out));
-      images.train = make_subset(loaded.dataset, std::move(split.kept));
-    }
-  }
+  images.in_memory = loaded.in_memory;
+  images.readable = good_indices(images.source->size(), loaded.bad);
+  divide(images, loaded.dataset, config, seed);
   constexpr std::size_t kMeasured = 10000;  // images; moves the statistics by less than 1 %
   const BandStatistics statistics =
       band_statistics(*images.train, static_cast<int>(images.bands), kMeasured, seed, threads);
   images.normalization = {.mean = statistics.mean, .std = statistics.std};
   images.fingerprint = data_fingerprint(*images.train);
-  log.info(fmt::format("{}: {} images to learn from{}, {} band{}, about {} px{}", config.source,
+  log.info(fmt::format("{}: {} images to learn from{}, {} band{}, about {} px, {}", config.source,
                        images.train->size(),
                        images.held_out ? fmt::format(", {} held out", images.held_out->size()) : "",
                        images.bands, images.bands == 1 ? "" : "s", images.typical_size,
-                       loaded.in_memory ? ", held in memory" : ", read from disk"));
+                       place_of(images)));
   return images;
+}
+
+void cache_run_images(RunImages& images,
+                      const DataConfig& config,
+                      std::uint64_t seed,
+                      const ImageCacheOptions& options,
+                      LogSink& log) {
+  if (images.in_memory) {
+    return;
+  }
+  if (!images.cache) {
+    images.cache = write_image_cache(images.source, options, log);
+    if (!images.cache) {
+      return;
+    }
+    divide(images, make_subset(images.cache, images.readable), config, seed);
+  }
+  // Training would come to them within an epoch.
+  const std::vector<BadImage> bad = images.cache->unreadable();
+  if (!bad.empty() && config.max_bad_fraction == 0.0) {
+    throw DataError(fmt::format(
+        "{} ({} of {} images are unreadable: repair them, or start a new run without them or with "
+        "data.max_bad_fraction)",
+        bad.front().reason, bad.size(), images.source->size()));
+  }
 }
 
 }  // namespace viewfold

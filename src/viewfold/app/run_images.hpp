@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "viewfold/app/run_config.hpp"
 #include "viewfold/core/log.hpp"
 #include "viewfold/data/dataset.hpp"
+#include "viewfold/data/image_cache.hpp"
 #include "viewfold/tensor/image_tensor.hpp"
 
 namespace viewfold {
@@ -22,14 +24,31 @@ struct RunImages {
   Normalization normalization;        // of `train`
   std::string fingerprint;            // of `train`
   std::vector<std::string> left_out;  // unreadable images, with reasons
+
+  bool in_memory = false;                   // else they are decoded, or read from `cache`
+  std::shared_ptr<const Dataset> source;    // the images as they are stored
+  std::vector<std::uint32_t> readable;      // those of them that `train` and `held_out` divide
+  std::shared_ptr<const ImageCache> cache;  // of `source`; null where there is none
 };
 
-/// Opens, selects, decodes and measures the images of a run. Throws UsageError without a source,
-/// DataError as the readers do.
+/// Opens, selects, decodes and measures the images of a run. Pixels are read from the file
+/// `cache_file` where it is one of these images. Throws UsageError without a source, DataError as
+/// the readers do.
 [[nodiscard]] RunImages open_run_images(const DataConfig& config,
                                         std::uint64_t seed,
                                         int threads,
-                                        LogSink& log);
+                                        LogSink& log,
+                                        const std::filesystem::path& cache_file = {});
+
+/// Decodes the images into a cache file and reads them from there, unless they are in memory, in a
+/// cache or raw pixels already, or the file would be too large, which is logged. The images stay
+/// the same. Throws as write_image_cache() does, and DataError when some turn out to be unreadable
+/// and none may be.
+void cache_run_images(RunImages& images,
+                      const DataConfig& config,
+                      std::uint64_t seed,
+                      const ImageCacheOptions& options,
+                      LogSink& log);
 
 /// The bands and the median shorter side of up to 64 images spread over the data set.
 struct TypicalImage {

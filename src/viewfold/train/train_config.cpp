@@ -42,6 +42,12 @@ void TrainConfig::visit(FieldVisitor& v) {
            .max = 1024});
   v.field("loader_threads", loader_threads,
           {.doc = "threads that make views", .min = 1, .max = 1024, .resume = kMayChange});
+  v.field("prefetch_gb", prefetch_gb,
+          {.doc = "memory for the batches that are made ahead: one for each of these threads, at "
+                  "least three, as far as they fit; one is always made",
+           .min = 0,
+           .max = 1e6,
+           .resume = kMayChange});
   v.field("checkpoint_minutes", checkpoint_minutes,
           {.doc = "time between checkpoints; one is also made at the end and when interrupted",
            .min = 0,

@@ -24,6 +24,7 @@ struct TrainConfig final : Config {
   std::string on_collapse = "warn";
   std::int64_t threads = 0;
   std::int64_t loader_threads = 1;
+  double prefetch_gb = 4.0;
   double checkpoint_minutes = 5.0;
   std::int64_t log_every = 20;
 
