@@ -94,6 +94,18 @@ TEST(EveryAugmentation, DescribesItself) {
   }
 }
 
+// A strength beyond all floats would be recorded as infinite.
+TEST(EveryAugmentation, HasNoNumberWithoutLimits) {
+  for (const auto& entry : augmentation_table()) {
+    const auto config = entry.config();
+    for (const auto& field : describe_config(*config)) {
+      const bool is_number = field.type == "number" || field.type == "integer";
+      EXPECT_TRUE(!is_number || field.range.find(" .. ") != std::string::npos)
+          << entry.name << "." << field.key;
+    }
+  }
+}
+
 TEST(EveryAugmentation, ItsSettingsSurviveBeingPrintedAndRead) {
   for (const auto& entry : augmentation_table()) {
     const auto config = entry.config();

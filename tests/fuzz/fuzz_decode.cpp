@@ -36,6 +36,13 @@ void decode(Bytes encoded) {
     const bool upright = image.height() == header.height && image.width() == header.width;
     const bool turned = image.height() == header.width && image.width() == header.height;
     check(upright || turned, "a picture of another size than its header says");
+    if (header.format == "jpeg") {
+      constexpr int kSmaller = 4;
+      const Image smaller = decode_image(encoded, [](int, int) { return kSmaller; });
+      check(smaller.bands() == image.bands() && smaller.height() * kSmaller >= image.height() &&
+                smaller.width() * kSmaller >= image.width(),
+            "a reduced picture of another kind");
+    }
   } catch (const DataError&) {
     return;
   }

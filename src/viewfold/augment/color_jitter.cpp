@@ -19,13 +19,16 @@ struct ColorJitterConfig final : Config {
   void visit(FieldVisitor& v) override {
     v.field("probability", probability,
             {.doc = "share of views whose colours change", .min = 0.0, .max = 1.0});
-    v.field("brightness", brightness,
-            {.doc = "factor is drawn from 1 - this .. 1 + this, at least 0", .min = 0.0});
-    v.field("contrast", contrast,
-            {.doc = "factor is drawn from 1 - this .. 1 + this, at least 0", .min = 0.0});
     v.field(
-        "saturation", saturation,
-        {.doc = "factor is drawn from 1 - this .. 1 + this, at least 0; 3 bands only", .min = 0.0});
+        "brightness", brightness,
+        {.doc = "factor is drawn from 1 - this .. 1 + this, at least 0", .min = 0.0, .max = 100.0});
+    v.field(
+        "contrast", contrast,
+        {.doc = "factor is drawn from 1 - this .. 1 + this, at least 0", .min = 0.0, .max = 100.0});
+    v.field("saturation", saturation,
+            {.doc = "factor is drawn from 1 - this .. 1 + this, at least 0; 3 bands only",
+             .min = 0.0,
+             .max = 100.0});
     v.field("hue", hue,
             {.doc = "turns of the colour wheel are drawn from -this .. this; 3 bands only",
              .min = 0.0,
