@@ -28,9 +28,14 @@ for corpus in "${corpora[@]}"; do
   program=$build/fuzz_${corpus%%_*}
   log=$build/logs/$corpus.log
   mkdir -p "$build/corpus/$corpus"
+  status=0
+  "$program" "${limits[@]}" -max_total_time="$seconds" -print_final_stats=1 \
+    -artifact_prefix="$build/findings/$corpus-" "$build/corpus/$corpus" "$build/seeds/$corpus" >"$log" 2>&1 || status=$?
   result="no finding"
-  if ! "$program" "${limits[@]}" -max_total_time="$seconds" -print_final_stats=1 \
-       -artifact_prefix="$build/findings/$corpus-" "$build/corpus/$corpus" "$build/seeds/$corpus" >"$log" 2>&1; then
+  if (( status == 72 )); then  # as libFuzzer says it
+    failed=1
+    result="stopped by a signal"
+  elif (( status != 0 )); then
     failed=1
     input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
     result="FINDING: $program ${limits[*]} ${input:-(see $log)}"
