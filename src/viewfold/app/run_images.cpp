@@ -167,8 +167,8 @@ void cache_run_images(RunImages& images,
   const std::vector<BadImage> bad = images.cache->unreadable();
   if (!bad.empty() && config.max_bad_fraction == 0.0) {
     throw DataError(fmt::format(
-        "{} ({} of {} images are unreadable: repair them, or start a new run without them or with "
-        "data.max_bad_fraction)",
+        "{} ({} of {} images are unreadable, data.max_bad_fraction allows none: repair or remove "
+        "them, or raise it, and begin again with --overwrite)",
         bad.front().reason, bad.size(), images.source->size()));
   }
 }
