@@ -18,7 +18,7 @@ class Sheet : public ::testing::Test {
     config_ = std::make_unique<RunConfig>("simclr", recipe, 32);
     config_->data.source = (folder_.path() / "pictures").string();
     plan_ = make_view_plan(*config_->recipe, 0, 32);
-    samples_ = sheet_samples(*dataset_, plan_, 7, 3);
+    samples_ = sheet_samples(*dataset_, plan_, 7, {.bands = 3});
     page_ = view_page(samples_, plan_, *config_);
   }
 

@@ -130,6 +130,74 @@ TEST(Loader, EveryViewCanBeMadeAgainFromItsKey) {
   }
 }
 
+TEST(Loader, MakesViewsInBfloat16AsTensorsAreConverted) {
+  const auto dataset = std::make_shared<MemoryDataset>(21, 12);
+  LoaderOptions options{.batch_size = 5, .total_steps = 4, .seed = 3};
+  const auto floats = take_all(*make_loader(dataset, options), 4);
+  options.type = at::kBFloat16;
+  const auto halves = take_all(*make_loader(dataset, options), 4);
+  for (std::size_t i = 0; i < floats.size(); ++i) {
+    const auto& made = halves[i].groups.front();
+    EXPECT_TRUE(made.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_TRUE(made.equal(floats[i].groups.front().to(at::kBFloat16)));
+  }
+  options.type = at::kLong;
+  EXPECT_THROW((void)make_loader(dataset, options), ContractViolation);
+}
+
+// Decodes at a half, a quarter or an eighth when asked, as JPEGs are; smooth pictures of 64 x 64.
+class SmoothPhotographs final : public MemoryDataset {
+ public:
+  SmoothPhotographs() : MemoryDataset(12, 64) {}
+
+  [[nodiscard]] Image image(std::size_t index) const override { return at_size(index, 64); }
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    const int smaller = choose(64, 64);
+    most_reduced_ = std::max<int>(most_reduced_, smaller);
+    buffer = at_size(index, 64 / smaller);
+    return buffer;
+  }
+  [[nodiscard]] int most_reduced() const { return most_reduced_; }
+
+ private:
+  static Image at_size(std::size_t index, int size) {
+    Image image(size, size, 3);
+    auto value = image.values<std::uint8_t>().begin();
+    for (int y = 0; y < size; ++y) {
+      for (int x = 0; x < size; ++x) {
+        const int level = ((2 * y + 1) + (2 * x + 1)) * 64 / size + static_cast<int>(index);
+        value = std::fill_n(value, 3, static_cast<std::uint8_t>(level / 2));
+      }
+    }
+    return image;
+  }
+
+  mutable std::atomic<int> most_reduced_ = 0;
+};
+
+TEST(Loader, ReadsPicturesNoLargerThanTheirViewsNeed) {
+  const auto dataset = std::make_shared<SmoothPhotographs>();
+  LoaderOptions options{.batch_size = 6, .total_steps = 6, .seed = 3};
+  const auto make = [&] { return Loader(dataset, plan_of(8, "spatial"), kHalf, options); };
+  auto whole_loader = make();
+  const auto whole = take_all(whole_loader, 6);
+  EXPECT_EQ(dataset->most_reduced(), 0);
+  options.reduce_jpeg = true;
+  auto reduced_loader = make();
+  const auto reduced = take_all(reduced_loader, 6);
+  EXPECT_GE(dataset->most_reduced(), 4);
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_EQ(whole[i].indices, reduced[i].indices);
+    for (std::size_t k = 0; k < whole[i].records.size(); ++k) {
+      EXPECT_EQ(whole[i].records[k].values, reduced[i].records[k].values);
+    }
+    const auto difference = whole[i].groups.front() - reduced[i].groups.front();
+    EXPECT_LT(difference.abs().max().item<float>(), 4.0F / (255.0F * 0.25F));  // grey levels
+  }
+}
+
 TEST(Loader, GoesOnFromAnyStepWithTheSameBatches) {
   const auto dataset = std::make_shared<MemoryDataset>(20, 12);
   LoaderOptions options{.batch_size = 6, .total_steps = 9, .seed = 3, .threads = 2};

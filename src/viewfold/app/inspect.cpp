@@ -80,8 +80,8 @@ void views_command(Arguments arguments) {
   const ViewSource source = open_view_source(std::move(arguments));
   const RunConfig& config = source.config;
   const ViewPlan plan = make_view_plan(*config.recipe, 0, config.view_size);
-  const auto samples =
-      sheet_samples(*source.dataset, plan, static_cast<std::uint64_t>(config.seed), source.bands);
+  const auto samples = sheet_samples(*source.dataset, plan, static_cast<std::uint64_t>(config.seed),
+                                     {static_cast<int>(source.bands), source.reduce_jpeg});
   if (format == SheetFormat::kPage) {
     write_view_page(view_page(samples, plan, config), out);
   } else {

@@ -101,34 +101,44 @@ SheetFormat sheet_format(const std::filesystem::path& path) {
 std::vector<SampleViews> sheet_samples(const Dataset& dataset,
                                        const ViewPlan& plan,
                                        std::uint64_t seed,
-                                       std::int64_t bands) {
+                                       const SampleReading& reading) {
   constexpr std::size_t kRows = 8;
   const auto per_epoch = static_cast<std::size_t>(plan.views_per_sample());
+  const std::size_t columns = std::max(kColumns, per_epoch);
   std::vector<SampleViews> samples;
   for (const std::size_t index : spread_indices(dataset.size(), kRows)) {
     SampleViews sample{.sample = index,
                        .name = dataset.name(index),
-                       .image = convert_bands(dataset.image(index), static_cast<int>(bands)),
+                       .image = convert_bands(dataset.image(index), reading.bands),
                        .epoch = 1,
                        .views = {}};
-    for (std::size_t v = 0; v < std::max(kColumns, per_epoch); ++v) {
-      sample.views.push_back(make_view(plan, sample.image,
-                                       {.seed = seed,
-                                        .stream = "view",
-                                        .epoch = static_cast<std::uint32_t>(v / per_epoch),
-                                        .sample = static_cast<std::uint32_t>(index),
-                                        .view = static_cast<std::uint16_t>(v % per_epoch)}));
+    for (std::uint32_t epoch = 0; sample.views.size() < columns; ++epoch) {
+      const RngKey key{.seed = seed,
+                       .stream = "view",
+                       .epoch = epoch,
+                       .sample = static_cast<std::uint32_t>(index)};
+      std::ranges::move(sample_views({dataset, reading, plan, key}),
+                        std::back_inserter(sample.views));
     }
+    sample.views.resize(columns);
     samples.push_back(std::move(sample));
   }
   return samples;
 }
 
-std::vector<View> sample_views(const ViewPlan& plan, const Image& source, RngKey key) {
+std::vector<View> sample_views(const SampleRequest& request) {
+  const ViewPlan& plan = request.plan;
+  const std::size_t ops = plan.ops_per_view();
+  std::vector<OpRecord> records(static_cast<std::size_t>(plan.views_per_sample()) * ops);
+  Image buffer;
+  const Image& source = read_and_draw(request, records, buffer);
+  Canvas canvas;
   std::vector<View> views;
   for (std::int64_t v = 0; v < plan.views_per_sample(); ++v) {
-    key.view = static_cast<std::uint16_t>(v);
-    views.push_back(make_view(plan, source, key));
+    const auto drawn = std::span(records).subspan(static_cast<std::size_t>(v) * ops, ops);
+    const auto used = drawn.first(plan.pipeline_of(v).op_names().size());
+    apply_view(plan, v, used, source, canvas);
+    views.push_back({.image = canvas.image(), .records = {used.begin(), used.end()}});
   }
   return views;
 }

@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "viewfold/app/run_config.hpp"
-#include "viewfold/augment/recipe.hpp"
-#include "viewfold/data/dataset.hpp"
+#include "viewfold/augment/sample_views.hpp"
 #include "viewfold/eval/features.hpp"
 #include "viewfold/nn/encoder.hpp"
 #include "viewfold/report/view_page.hpp"
@@ -35,10 +34,10 @@ struct SampleViews {
 [[nodiscard]] std::vector<SampleViews> sheet_samples(const Dataset& dataset,
                                                      const ViewPlan& plan,
                                                      std::uint64_t seed,
-                                                     std::int64_t bands);
+                                                     const SampleReading& reading);
 
-/// All views of one sample: `key` says which and when; its view is set here.
-[[nodiscard]] std::vector<View> sample_views(const ViewPlan& plan, const Image& source, RngKey key);
+/// All views of one sample in one epoch, as training makes them.
+[[nodiscard]] std::vector<View> sample_views(const SampleRequest& request);
 
 /// Writes a PNG: a row for each sample, its image and its views.
 void write_view_sheet(const std::vector<SampleViews>& samples, const std::filesystem::path& path);

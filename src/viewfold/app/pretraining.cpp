@@ -68,6 +68,7 @@ void fit_defaults(RunConfig& config, const RunImages& images, const ConfigSource
 
 void resolve(RunConfig& config, const RunImages& images) {
   config.data.bands = images.bands;
+  config.data.reduce_jpeg = images.reduce_jpeg ? "on" : "off";
   config.encoder.settings.stem = resolve_stem(config.encoder.settings.stem, config.view_size);
   config.train.precision = uses_bf16(config.train.precision) ? "bf16" : "fp32";
   config.train.threads = thread_count(config.train.threads);
@@ -158,7 +159,9 @@ TrainResult train_method(const RunDir& run,
                       .seed = seed,
                       .threads = static_cast<int>(config.train.loader_threads),
                       .memory_budget = static_cast<std::uint64_t>(config.train.prefetch_gb * 1e9),
-                      .max_bad_fraction = config.data.max_bad_fraction});
+                      .max_bad_fraction = config.data.max_bad_fraction,
+                      .reduce_jpeg = experiment.images.reduce_jpeg,
+                      .type = uses_bf16(config.train.precision) ? at::kBFloat16 : at::kFloat});
   };
   return train({.task = method,
                 .config = config.train,
@@ -269,7 +272,8 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
   write_file_atomically(run.data(), data.dump(2) + "\n");
   std::filesystem::create_directories(run.figures());
   const auto seed = static_cast<std::uint64_t>(experiment.config.seed);
-  write_view_sheet(sheet_samples(*images.train, view_plan(experiment.config), seed, images.bands),
+  write_view_sheet(sheet_samples(*images.train, view_plan(experiment.config), seed,
+                                 {static_cast<int>(images.bands), images.reduce_jpeg}),
                    run.figures() / "views.png");
   // Last: a run with settings can be resumed.
   write_file_atomically(run.config(), print_config(experiment.config));

@@ -37,6 +37,11 @@ void DataConfig::visit(FieldVisitor& v) {
            .min = 0,
            .max = 1e6,
            .resume = Resume::kMayChange});
+  v.field("reduce_jpeg", reduce_jpeg,
+          {.doc = "decode a JPEG at a half, a quarter or an eighth where all its views are shrunk "
+                  "by that much anyway, and at every access; auto does for photographs of 1024 px "
+                  "and more",
+           .choices = {"auto", "on", "off"}});
 }
 
 void ChosenEncoderConfig::visit(FieldVisitor& v) {

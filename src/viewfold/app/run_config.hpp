@@ -22,6 +22,7 @@ struct DataConfig final : Config {
   double max_bad_fraction = 0.0;
   double memory_gb = 4.0;
   double cache_gb = 20.0;
+  std::string reduce_jpeg = "auto";
   void visit(FieldVisitor& v) override;
 };
 

@@ -95,6 +95,12 @@ TypicalImage typical_image(const Dataset& dataset) {
   return typical;
 }
 
+bool reduces_jpeg(const DataConfig& config, const TypicalImage& typical) {
+  constexpr std::int64_t kPhotograph = 1024;  // pixels of the shorter side: several times any view
+  return config.reduce_jpeg == "on" ||
+         (config.reduce_jpeg == "auto" && typical.shorter_side >= kPhotograph);
+}
+
 std::int64_t default_view_size(std::int64_t typical_size) {
   return std::clamp<std::int64_t>(typical_size, 8, 96);
 }
@@ -116,15 +122,18 @@ RunImages open_run_images(const DataConfig& config,
   images.bands = config.bands > 0 ? config.bands : typical.bands;
   images.typical_size = typical.shorter_side;
   images.source = all;
-  images.cache =
-      open_image_cache(all, {.path = cache_file, .bands = static_cast<int>(images.bands)}, log);
+  images.reduce_jpeg = reduces_jpeg(config, typical);
+  if (!images.reduce_jpeg) {
+    images.cache =
+        open_image_cache(all, {.path = cache_file, .bands = static_cast<int>(images.bands)}, log);
+  }
   if (images.cache) {
     all = images.cache;
   }
   constexpr double kGigabyte = 1e9;
+  const double memory = images.reduce_jpeg ? 0.0 : config.memory_gb * kGigabyte;
   Preloaded loaded = preload(std::move(all), static_cast<int>(images.bands),
-                             static_cast<std::uint64_t>(config.memory_gb * kGigabyte),
-                             config.max_bad_fraction, threads);
+                             static_cast<std::uint64_t>(memory), config.max_bad_fraction, threads);
   for (const auto& bad : loaded.bad) {
     images.left_out.push_back(bad.reason);
   }
@@ -153,7 +162,7 @@ void cache_run_images(RunImages& images,
                       std::uint64_t seed,
                       const ImageCacheOptions& options,
                       LogSink& log) {
-  if (images.in_memory) {
+  if (images.in_memory || images.reduce_jpeg) {
     return;
   }
   if (!images.cache) {

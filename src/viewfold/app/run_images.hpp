@@ -25,6 +25,7 @@ struct RunImages {
   std::string fingerprint;            // of `train`
   std::vector<std::string> left_out;  // unreadable images, with reasons
 
+  bool reduce_jpeg = false;                 // read at every access, JPEGs no larger than needed
   bool in_memory = false;                   // else they are decoded, or read from `cache`
   std::shared_ptr<const Dataset> source;    // the images as they are stored
   std::vector<std::uint32_t> readable;      // those of them that `train` and `held_out` divide
@@ -56,6 +57,9 @@ struct TypicalImage {
   std::int64_t shorter_side = 0;
 };
 [[nodiscard]] TypicalImage typical_image(const Dataset& dataset);
+
+/// Whether images are better read anew at every access, no larger than needed, than kept whole.
+[[nodiscard]] bool reduces_jpeg(const DataConfig& config, const TypicalImage& typical);
 
 /// The default size of views: that of the images, 8 to 96 pixels.
 [[nodiscard]] std::int64_t default_view_size(std::int64_t typical_size);

@@ -84,17 +84,18 @@ void show_command(Arguments arguments) {
   const auto sample = static_cast<std::size_t>(in_range(sample_option, 0, count - 1, "sample"));
   const auto epoch = in_range(epoch_option, 1, config.train.epochs, "epoch");
   const ViewPlan plan = view_plan(config);
-  const Image source = convert_bands(experiment.images.train->image(sample),
-                                     static_cast<int>(experiment.images.bands));
-  const SampleViews shown{.sample = sample,
-                          .name = experiment.images.train->name(sample),
-                          .image = source,
-                          .epoch = epoch,
-                          .views = sample_views(plan, source,
-                                                {.seed = static_cast<std::uint64_t>(config.seed),
-                                                 .stream = "view",
-                                                 .epoch = static_cast<std::uint32_t>(epoch - 1),
-                                                 .sample = static_cast<std::uint32_t>(sample)})};
+  const SampleReading reading{static_cast<int>(experiment.images.bands),
+                              experiment.images.reduce_jpeg};
+  const RngKey key{.seed = static_cast<std::uint64_t>(config.seed),
+                   .stream = "view",
+                   .epoch = static_cast<std::uint32_t>(epoch - 1),
+                   .sample = static_cast<std::uint32_t>(sample)};
+  const SampleViews shown{
+      .sample = sample,
+      .name = experiment.images.train->name(sample),
+      .image = convert_bands(experiment.images.train->image(sample), reading.bands),
+      .epoch = epoch,
+      .views = sample_views({*experiment.images.train, reading, plan, key})};
   if (json) {
     const nlohmann::ordered_json page{{"sample", sample},
                                       {"epoch", epoch},

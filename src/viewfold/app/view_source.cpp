@@ -24,6 +24,7 @@ ViewSource open_view_source(Arguments arguments) {
   const TypicalImage typical = typical_image(*dataset);
   return {.dataset = std::move(dataset),
           .bands = data.bands > 0 ? data.bands : typical.bands,
+          .reduce_jpeg = reduces_jpeg(data, typical),
           .config = read_run_config(source, default_view_size(typical.shorter_side))};
 }
 

@@ -12,6 +12,7 @@ namespace viewfold {
 struct ViewSource {
   std::unique_ptr<Dataset> dataset;
   std::int64_t bands = 0;  // that training would see
+  bool reduce_jpeg = false;
   RunConfig config;
 };
 

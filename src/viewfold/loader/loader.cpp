@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "viewfold/augment/sample_views.hpp"
 #include "viewfold/core/error.hpp"
 
 namespace viewfold {
@@ -35,7 +36,7 @@ std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options) {
     values += group.views * options.bands * group.size * group.size;
   }
   const std::size_t sample =
-      static_cast<std::size_t>(values) * sizeof(float) +
+      static_cast<std::size_t>(values) * c10::elementSize(options.type) +
       static_cast<std::size_t>(views) * plan.ops_per_view() * sizeof(OpRecord) +
       sizeof(std::uint32_t);
   return static_cast<std::uint64_t>(options.batch_size) * sample;
@@ -54,6 +55,7 @@ std::int64_t batches_ahead(const ViewPlan& plan, const LoaderOptions& options) {
 // What a worker keeps from one sample to the next.
 struct Workplace {
   Image decoded;
+  std::vector<OpRecord> records;  // of the views of the sample
   Canvas canvas;
 };
 
@@ -85,7 +87,8 @@ struct Loader::State {
   void work();
   std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
   ViewBatch make_batch(std::int64_t step, Workplace& place);
-  const Image& read_image(std::uint32_t& index, Image& buffer);
+  const Image& read_sample(RngKey& key, Workplace& place);
+  void write_view(const Image& view, const at::Tensor& group, std::size_t row) const;
   void make_sample(ViewBatch& batch, std::size_t position, Workplace& place);
 };
 
@@ -100,14 +103,16 @@ std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::i
   return order;
 }
 
-// Reads an image; an unreadable one is replaced by its successor while few enough are bad.
-const Image& Loader::State::read_image(std::uint32_t& index, Image& buffer) {
+// Reads an image and draws its views; an unreadable one is replaced by its successor while few
+// enough are bad.
+const Image& Loader::State::read_sample(RngKey& key, Workplace& place) {
+  const SampleReading reading{static_cast<int>(options.bands), options.reduce_jpeg};
   while (true) {
     try {
-      return read_with_bands(*dataset, index, static_cast<int>(options.bands), buffer);
+      return read_and_draw({*dataset, reading, plan, key}, place.records, place.decoded);
     } catch (const DataError& error) {
       const std::scoped_lock lock(mutex);
-      bad_images.emplace(index, error.what());
+      bad_images.emplace(key.sample, error.what());
       const bool none_is_good = bad_images.size() == dataset->size();
       if (none_is_good || static_cast<double>(bad_images.size()) >
                               options.max_bad_fraction * static_cast<double>(dataset->size())) {
@@ -117,26 +122,37 @@ const Image& Loader::State::read_image(std::uint32_t& index, Image& buffer) {
             error.what(), bad_images.size(), dataset->size(), options.max_bad_fraction));
       }
     }
-    index = (index + 1) % static_cast<std::uint32_t>(dataset->size());
+    key.sample = (key.sample + 1) % static_cast<std::uint32_t>(dataset->size());
+  }
+}
+
+// Normalised values of a view, as picture `row` of the tensor of its group.
+void Loader::State::write_view(const Image& view, const at::Tensor& group, std::size_t row) const {
+  const std::size_t values = view.value_count();
+  if (options.type == at::kBFloat16) {
+    normalizer->write(view, std::span(group.data_ptr<at::BFloat16>() + row * values, values));
+  } else {
+    normalizer->write(view, std::span(group.data_ptr<float>() + row * values, values));
   }
 }
 
 void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Workplace& place) {
-  const Image& source = read_image(batch.indices[position], place.decoded);
-  const auto n = static_cast<std::size_t>(batch.size());
   RngKey key{.seed = options.seed,
              .stream = "view",
              .epoch = static_cast<std::uint32_t>(batch.epoch),
              .sample = batch.indices[position]};
+  const std::size_t ops = batch.ops_per_view;
+  place.records.resize(static_cast<std::size_t>(batch.views()) * ops);
+  const Image& source = read_sample(key, place);
+  batch.indices[position] = key.sample;
+  const auto n = static_cast<std::size_t>(batch.size());
+  std::size_t view = 0;
   for (std::size_t g = 0; g < plan.groups.size(); ++g) {
-    const auto& group = plan.groups[g];
-    const auto values = static_cast<std::size_t>(options.bands * group.size * group.size);
-    float* to = batch.groups[g].data_ptr<float>() + position * values;
-    for (std::int64_t i = 0; i < group.views; ++i, ++key.view, to += n * values) {
-      const std::size_t row = key.view * n + position;
-      make_view(plan, source, key, place.canvas,
-                std::span(batch.records).subspan(row * batch.ops_per_view, batch.ops_per_view));
-      normalizer->write(place.canvas.image(), {to, values});
+    for (std::int64_t i = 0; i < plan.groups[g].views; ++i, ++view) {
+      const auto records = std::span(place.records).subspan(view * ops, ops);
+      std::ranges::copy(records, &batch.records[(view * n + position) * ops]);
+      apply_view(plan, static_cast<std::int64_t>(view), records, source, place.canvas);
+      write_view(place.canvas.image(), batch.groups[g], static_cast<std::size_t>(i) * n + position);
     }
   }
 }
@@ -150,7 +166,7 @@ ViewBatch Loader::State::make_batch(std::int64_t step, Workplace& place) {
   batch.indices.assign(first, first + options.batch_size);
   for (const auto& group : plan.groups) {
     batch.groups.push_back(empty_channels_last(group.views * options.batch_size, options.bands,
-                                               group.size, group.size));
+                                               group.size, group.size, options.type));
   }
   batch.ops_per_view = plan.ops_per_view();
   batch.records.resize(static_cast<std::size_t>(batch.views() * options.batch_size) *
@@ -204,6 +220,8 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset,
                const LoaderOptions& options)
     : state_(std::make_unique<State>()) {
   (void)batches_per_epoch(dataset->size(), options.batch_size);
+  check(options.type == at::kFloat || options.type == at::kBFloat16,
+        "views are float32 or bfloat16");
   state_->dataset = std::move(dataset);
   state_->plan = std::move(plan);
   state_->normalizer.emplace(normalization);

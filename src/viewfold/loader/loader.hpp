@@ -24,6 +24,8 @@ struct LoaderOptions {
   int prefetch = 3;  // batches made ahead of the trainer (at least one for each thread) ...
   std::uint64_t memory_budget = 4'000'000'000;  // ... as far as their bytes fit; one always does
   double max_bad_fraction = 0.0;                // share of images that may turn out unreadable
+  bool reduce_jpeg = false;                     // decode JPEGs no larger than their views need
+  at::ScalarType type = at::kFloat;             // of the views: kFloat or kBFloat16
 };
 
 /// Batches per epoch; the last, incomplete batch of an epoch is dropped, as MoCo's queue and batch
