@@ -33,7 +33,7 @@ void floats_of_u16(const std::uint16_t* from, float* to, std::size_t n) {
 
 // One row of pixels filtered along the columns, four bands of a pixel at a time: what lies beyond
 // the last band belongs to the next pixel, and is written again with it.
-HWY_INLINE void filter_columns(const AxisTaps& axis,
+HWY_NOINLINE void filter_columns(const AxisTaps& axis,
                                std::size_t bands,
                                const float* HWY_RESTRICT from,
                                float* HWY_RESTRICT to) {
@@ -57,7 +57,7 @@ HWY_INLINE void filter_columns(const AxisTaps& axis,
 // A row of n values as the weighted sum of rows: row k starts at from + k * n. There is room behind
 // the rows, so that a whole vector can be read.
 template <class T>
-HWY_INLINE void mix_rows(std::span<const float> weights,
+HWY_NOINLINE void mix_rows(std::span<const float> weights,
                          const float* HWY_RESTRICT from,
                          std::size_t n,
                          T* HWY_RESTRICT to) {
