@@ -2,13 +2,16 @@
 #include "viewfold/data/image_cache.hpp"
 
 #include <atomic>
+#include <cstring>
 #include <filesystem>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "core/file_size_limit.hpp"
 #include "data/sample_sets.hpp"
 
+#include "viewfold/core/fast_hash.hpp"
 #include "viewfold/data/survey.hpp"
 
 namespace viewfold {
@@ -198,6 +201,55 @@ TEST(ImageCache, IsNotUsedWhenAnyByteBesideThePixelsIsDamaged) {
   expect_unused(longer, good.size());
   testing::write_bytes(place.path(), good);
   EXPECT_NE(open_image_cache(base, place.options(), place.log), nullptr);
+}
+
+template <class T>
+void put(ByteVector& bytes, std::size_t at, T value) {
+  std::memcpy(&bytes[at], &value, sizeof(T));
+}
+
+template <class T>
+T number_at(const ByteVector& bytes, std::size_t at) {
+  T value{};
+  std::memcpy(&value, &bytes[at], sizeof(T));
+  return value;
+}
+
+// The hashes find accidents. Whoever makes a file with right hashes must not lead outside it.
+TEST(ImageCache, IsNotUsedWhenItPointsOutsideItself) {
+  constexpr std::size_t kTable = 88;  // places in the header: of the table's place, ...
+  constexpr std::size_t kReasonBytes = 96;
+  constexpr std::size_t kTableHash = 104;
+  constexpr std::size_t kHeaderHash = 112;
+  const auto base = std::make_shared<StoredDataset>();
+  Place place;
+  ASSERT_NE(write_image_cache(base, place.options(), place.log), nullptr);
+  const ByteVector good = testing::load_bytes(place.path());
+  const auto table = static_cast<std::size_t>(number_at<std::uint64_t>(good, kTable));
+  const auto opens = [&](ByteVector bytes) {
+    put(bytes, kTableHash, fast_hash(std::span(bytes).subspan(table)));
+    put(bytes, kHeaderHash, fast_hash(std::span(bytes).first(kHeaderHash)));
+    testing::write_bytes(place.path(), bytes);
+    return open_image_cache(base, place.options(), place.log) != nullptr;
+  };
+  EXPECT_TRUE(opens(good));
+  const auto changed = [&](std::size_t at, auto value) {
+    ByteVector bytes = good;
+    put(bytes, at, value);
+    return bytes;
+  };
+  constexpr auto kHuge = std::uint32_t{0x7FFFFFFF};
+  EXPECT_FALSE(opens(changed(table, std::uint64_t{1} << 63U)));         // offset
+  EXPECT_FALSE(opens(changed(table, std::uint64_t{good.size() - 1})));  // offset
+  EXPECT_FALSE(opens(changed(table + 16, kHuge)));                      // height
+  EXPECT_FALSE(opens(changed(table + 20, kHuge)));                      // width
+  EXPECT_FALSE(opens(changed(table + 20, std::uint32_t{0})));           // width
+  EXPECT_FALSE(opens(changed(table + 24, std::uint32_t{0xFFFFFFFF})));  // bands
+  EXPECT_FALSE(opens(changed(table + 28, std::uint32_t{3})));           // type
+  // Places whose sum is right only because it overflows.
+  ByteVector wrapped = changed(kTable, std::uint64_t{table} - 4096);
+  put(wrapped, kReasonBytes, number_at<std::uint64_t>(good, kReasonBytes) + 4096);
+  EXPECT_FALSE(opens(wrapped));
 }
 
 TEST(ImageCache, DecodesAnewWhatIsDamagedInTheFile) {

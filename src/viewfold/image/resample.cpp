@@ -269,10 +269,11 @@ void resize_crop(const Image& image,
   const auto axis = [&options](int side, int first, int length, int target) {
     const double begin = static_cast<double>(first) / options.reduced;
     const double end = static_cast<double>(first + length) / options.reduced;
-    return options.isolated ? Span{static_cast<int>(begin),
-                                   std::min(side, static_cast<int>(std::ceil(end))), begin, end,
-                                   target}
-                            : Span{0, side, begin, end, target};
+    if (!options.isolated) {
+      return Span{0, side, begin, end, target};
+    }
+    const int high = std::min(side, static_cast<int>(std::ceil(end)));
+    return Span{static_cast<int>(begin), high, begin, end, target};
   };
   const Target target{axis(image.width(), box.x, box.width, width),
                       axis(image.height(), box.y, box.height, height)};

@@ -19,7 +19,7 @@ namespace viewfold {
 /// The number of an operation, made from its name while compiling where that is a constant.
 struct OperationId {
   template <class Name>
-    requires std::convertible_to<const Name&, std::string_view>
+  requires std::convertible_to<const Name&, std::string_view>
   // NOLINTNEXTLINE(google-explicit-constructor): stands for the name
   consteval OperationId(const Name& name) : id(operation_id(std::string_view(name))) {}
   constexpr explicit OperationId(std::uint16_t number) : id(number) {}

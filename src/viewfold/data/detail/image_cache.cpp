@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <limits>
 #include <mutex>
 #include <span>
 #include <sys/mman.h>
@@ -144,10 +145,28 @@ Header read_header(std::span<const std::byte> file, const std::string& key, std:
   if (header.images != images || !std::equal(key.begin(), key.end(), header.key.begin())) {
     throw DataError("the images or viewfold have changed since it was written");
   }
-  if (header.table + header.images * sizeof(Entry) + header.reason_bytes != file.size()) {
+  const std::uint64_t entries = header.images * sizeof(Entry);  // of as many images as there are
+  if (header.table > file.size() || entries > file.size() - header.table ||
+      header.reason_bytes != file.size() - header.table - entries) {
     throw DataError("it is cut short");
   }
   return header;
+}
+
+// Whether what an entry claims lies in a file of this size.
+bool lies_within(const Entry& entry, std::uint64_t size) {
+  constexpr std::uint32_t kMostSide = std::numeric_limits<std::int32_t>::max();
+  if (entry.height > kMostSide || entry.width > kMostSide || entry.bands > kMostSide ||
+      entry.type > static_cast<std::uint32_t>(PixelType::kFloat32)) {
+    return false;
+  }
+  if (entry.height > 0) {
+    const std::uint64_t row = std::uint64_t{entry.width} * entry.bands;  // no more than 62 bits
+    if (row == 0 || row > size || entry.height > size / row) {
+      return false;
+    }
+  }
+  return entry.offset <= size && entry.bytes() <= size - entry.offset;
 }
 
 std::vector<Entry> read_table(std::span<const std::byte> file, const Header& header) {
@@ -157,6 +176,11 @@ std::vector<Entry> read_table(std::span<const std::byte> file, const Header& hea
   }
   std::vector<Entry> entries(header.images);
   std::memcpy(entries.data(), table.data(), entries.size() * sizeof(Entry));
+  // The hash is no signature: a file that was made to mislead must not lead outside either.
+  if (!std::all_of(entries.begin(), entries.end(),
+                   [&](const Entry& entry) { return lies_within(entry, file.size()); })) {
+    throw DataError("its table is damaged");
+  }
   return entries;
 }
 

@@ -354,7 +354,8 @@ struct LevelSum {
   }
   HWY_INLINE float mean(std::size_t count) const {
     const auto sum = hn::GetLane(hn::SumOfLanes(D64(), total));
-    return static_cast<float>((2 * sum + count) / (2 * count));
+    const std::uint64_t rounded_mean = (2 * sum + count) / (2 * count);
+    return static_cast<float>(rounded_mean);
   }
 };
 

@@ -161,9 +161,10 @@ void fill_table(std::span<const std::uint32_t> counts,
   // (below + step / 2) / step. The half keeps whole quotients from being rounded down: the product
   // is then never within 1 / (2 step) of a whole number, and exact to far less.
   const double per_pixel = step == 0 ? 0.0 : 1.0 / step;
+  const std::uint32_t half = step / 2;
   std::uint32_t below = 0;
   for (std::size_t i = 0; i < table.size(); ++i) {
-    const auto level = static_cast<std::int32_t>((below + step / 2 + 0.5) * per_pixel);
+    const auto level = static_cast<std::int32_t>((below + half + 0.5) * per_pixel);
     table[i] =
         static_cast<std::uint8_t>(step == 0 ? static_cast<std::int32_t>(i) : std::min(255, level));
     below += counts[i];

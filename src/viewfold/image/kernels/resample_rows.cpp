@@ -34,9 +34,9 @@ void floats_of_u16(const std::uint16_t* from, float* to, std::size_t n) {
 // One row of pixels filtered along the columns, four bands of a pixel at a time: what lies beyond
 // the last band belongs to the next pixel, and is written again with it.
 HWY_NOINLINE void filter_columns(const AxisTaps& axis,
-                               std::size_t bands,
-                               const float* HWY_RESTRICT from,
-                               float* HWY_RESTRICT to) {
+                                 std::size_t bands,
+                                 const float* HWY_RESTRICT from,
+                                 float* HWY_RESTRICT to) {
   const hn::CappedTag<float, 4> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t targets = axis.first.size();
@@ -58,9 +58,9 @@ HWY_NOINLINE void filter_columns(const AxisTaps& axis,
 // the rows, so that a whole vector can be read.
 template <class T>
 HWY_NOINLINE void mix_rows(std::span<const float> weights,
-                         const float* HWY_RESTRICT from,
-                         std::size_t n,
-                         T* HWY_RESTRICT to) {
+                           const float* HWY_RESTRICT from,
+                           std::size_t n,
+                           T* HWY_RESTRICT to) {
   const DF d;
   const auto sum_at = [&](std::size_t i) HWY_ATTR {
     auto sum = hn::Mul(hn::Set(d, weights[0]), hn::LoadU(d, from + i));

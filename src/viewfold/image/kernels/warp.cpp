@@ -241,18 +241,21 @@ void bilinear_rgb8(const WarpJob<std::uint8_t>& job) {
   });
 }
 
+template <class Bands, class T>
+void copy_block(Bands bands, const WarpJob<T>& job, const Block<T>& block) {
+  T* to = block.to;
+  for (std::size_t i = 0; i < block.count; ++i, to += bands) {
+    const T* from = pixel_at(job, block, i);
+    for (std::size_t band = 0; band < bands; ++band) {
+      to[band] = from[band];
+    }
+  }
+}
+
 template <class T>
 void nearest(const WarpJob<T>& job) {
   with_bands(job.bands, [&](auto bands) {
-    for_blocks(job, [&](const Block<T>& block) {
-      T* to = block.to;
-      for (std::size_t i = 0; i < block.count; ++i, to += bands) {
-        const T* from = pixel_at(job, block, i);
-        for (std::size_t band = 0; band < bands; ++band) {
-          to[band] = from[band];
-        }
-      }
-    });
+    for_blocks(job, [&](const Block<T>& block) { copy_block(bands, job, block); });
   });
 }
 
