@@ -23,16 +23,12 @@ struct RealImages {
   double orientation_cost = 1.0;
 };
 
-std::optional<RealImages> read_images(const std::string& spec) {
+RealImages read_images(const std::string& spec) {
   constexpr std::size_t kCount = 256;  // as `viewfold audit-views` takes
   RealImages real;
-  try {
-    const auto dataset = open_dataset({.spec = spec, .split = "train"});
-    for (std::size_t i = 0; i < kCount; ++i) {
-      real.images.push_back(dataset->image(i * dataset->size() / kCount));
-    }
-  } catch (const DataError&) {
-    return std::nullopt;
+  const auto dataset = open_dataset({.spec = spec, .split = "train"});
+  for (std::size_t i = 0; i < kCount; ++i) {
+    real.images.push_back(dataset->image(i * dataset->size() / kCount));
   }
   real.orientation_cost = orientation_cost(real.images, kSize);
   return real;
@@ -82,7 +78,10 @@ std::string text(const std::vector<Finding>& findings) {
 class AuditOfCifar10 : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    real_ = read_images(VIEWFOLD_SOURCE_DIR "/../shared/data/cifar10-jpeg.tar");
+    const std::string archive = VIEWFOLD_SOURCE_DIR "/../shared/data/cifar10-jpeg.tar";
+    if (std::filesystem::exists(archive)) {
+      real_ = read_images(archive);
+    }
   }
   void SetUp() override {
     if (!real_) {
@@ -127,13 +126,13 @@ TEST_F(AuditOfCifar10, PublishedRecipesAreFine) {
 }
 
 TEST(AuditOfFashionMnist, FlipsAndQuarterTurnsAreToBeChecked) {
-  const auto real = read_images("fashion-mnist");
-  if (!real) {
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) {
     GTEST_SKIP() << "Fashion-MNIST is not here (dataset-fashion-mnist)";
   }
-  const auto found = audit(*real, "simclr+vertical_flip+rotation", {{"rotation.degrees", "90"}});
+  const auto real = read_images("fashion-mnist");
+  const auto found = audit(real, "simclr+vertical_flip+rotation", {{"rotation.degrees", "90"}});
   EXPECT_TRUE(has(found, Verdict::kCheck, "as 6 and 9")) << text(found);
-  EXPECT_FALSE(has(audit(*real, "simclr"), Verdict::kCheck));
+  EXPECT_FALSE(has(audit(real, "simclr"), Verdict::kCheck));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Tests that an encoder loads in PyTorch, where it is installed.
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <sys/wait.h>
@@ -27,13 +28,11 @@ constexpr std::size_t kImages = 50;
 // Real images, or nothing where there are none.
 std::vector<Image> real_images() {
   std::vector<Image> images;
-  try {
+  if (std::filesystem::exists("/usr/share/datasets/fashion-mnist")) {
     const auto dataset = open_dataset({.spec = "fashion-mnist", .split = "test"});
     for (std::size_t i = 0; i < kImages; ++i) {
       images.push_back(dataset->image(i));
     }
-  } catch (const DataError&) {
-    images.clear();
   }
   return images;
 }

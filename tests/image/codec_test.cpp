@@ -17,15 +17,7 @@ namespace viewfold {
 namespace {
 
 using testing::ByteVector;
-
-std::string reason_of(const ByteVector& bytes) {
-  try {
-    (void)decode_image(bytes);
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::reason_of;
 
 int largest_difference(const Image& a, const Image& b) {
   const auto x = a.values<std::uint8_t>();

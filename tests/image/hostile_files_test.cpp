@@ -12,15 +12,7 @@ namespace viewfold {
 namespace {
 
 using testing::ByteVector;
-
-std::string reason_of(const ByteVector& bytes) {
-  try {
-    (void)decode_image(bytes);
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::reason_of;
 
 TEST(HostilePng, AChunkOfTwoGigabytesIsRefusedBeforeMemoryIsTakenForIt) {
   ByteVector png = encode_png(testing::noise(5, 5, 3));

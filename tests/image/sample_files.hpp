@@ -14,6 +14,7 @@
 #include <vector>
 #include <webp/encode.h>
 
+#include "viewfold/core/error.hpp"
 #include "viewfold/core/rng.hpp"
 #include "viewfold/image/codec.hpp"
 #include "viewfold/image/image.hpp"
@@ -47,6 +48,16 @@ class TemporaryFolder {
 inline ByteVector bytes_of(std::string_view text) {
   const auto* const begin = reinterpret_cast<const std::byte*>(text.data());
   return {begin, begin + text.size()};
+}
+
+/// Why the bytes are no image; "" where they are one.
+inline std::string reason_of(const ByteVector& bytes) {
+  try {
+    (void)decode_image(bytes);
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "";
 }
 
 inline void write_bytes(const std::filesystem::path& path, const ByteVector& bytes) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/test_folder.hpp"
+#include "report/page_text.hpp"
 #include "report/sample_run.hpp"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -18,6 +19,8 @@
 
 namespace viewfold {
 namespace {
+
+using testing::count;
 
 namespace fs = std::filesystem;
 
@@ -42,14 +45,6 @@ std::optional<std::string> find_browser() {
     }
   }
   return std::nullopt;
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t found = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++found;
-  }
-  return found;
 }
 
 /// A page as the browser holds it after its scripts ran. A script that fails marks the body with

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/test_folder.hpp"
+#include "report/page_text.hpp"
 #include "report/sample_run.hpp"
 #include <gtest/gtest.h>
 
@@ -15,23 +16,13 @@ namespace viewfold {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::count;
+using testing::holds;
 using testing::write_text;
 
 std::string report_of(const fs::path& dir) {
   write_report(dir, dir / "report.html");
   return read_text_file(dir / "report.html");
-}
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t found = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++found;
-  }
-  return found;
 }
 
 TEST(Report, HasASectionForEverythingThatTheRunHolds) {

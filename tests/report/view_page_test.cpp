@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/test_folder.hpp"
+#include "report/page_text.hpp"
 #include "report/sample_run.hpp"
 #include <gtest/gtest.h>
 
@@ -16,22 +17,13 @@
 namespace viewfold {
 namespace {
 
+using testing::count;
+using testing::holds;
+
 std::string written(const ViewPage& page) {
   const TestFolder folder("view_page");
   write_view_page(page, folder.path() / "views.html");
   return read_text_file(folder.path() / "views.html");
-}
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t found = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++found;
-  }
-  return found;
 }
 
 TEST(ViewPage, HasAFigureForEveryPictureInItsOrder) {

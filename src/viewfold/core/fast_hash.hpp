@@ -7,8 +7,8 @@
 
 namespace viewfold {
 
-/// XXH64 with seed 0 (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md) on machines whose
-/// numbers begin with their low byte: as fast as memory is read; finds accidents, not intent.
+/// XXH64 with seed 0 (https://github.com/Cyan4973/xxHash): as fast as memory is read; finds
+/// accidents, not intent.
 [[nodiscard]] std::uint64_t fast_hash(std::span<const std::byte> bytes);
 
 }  // namespace viewfold

@@ -33,23 +33,14 @@ struct Contents {
   std::vector<std::optional<std::string>> labels;
 };
 
-class TarImages : public LabelledDataset {
+class TarImages : public EncodedDataset {
  public:
   TarImages(std::vector<std::string> archives, std::vector<Place> places, Labels labels)
-      : LabelledDataset(std::move(labels)),
+      : EncodedDataset(std::move(labels)),
         archives_(std::move(archives)),
         places_(std::move(places)) {}
 
   [[nodiscard]] std::size_t size() const override { return places_.size(); }
-
-  [[nodiscard]] Image image(std::size_t index) const override { return decode(index, {}); }
-
-  [[nodiscard]] const Image& read_reduced(std::size_t index,
-                                          Image& buffer,
-                                          const ReductionChoice& choose) const override {
-    buffer = decode(index, choose);
-    return buffer;
-  }
 
   [[nodiscard]] std::string name(std::size_t index) const override {
     check(index < size(), "index of an image is out of range");
@@ -65,7 +56,7 @@ class TarImages : public LabelledDataset {
   }
 
  private:
-  [[nodiscard]] Image decode(std::size_t index, const ReductionChoice& choose) const {
+  [[nodiscard]] Image decode(std::size_t index, const ReductionChoice& choose) const override {
     check(index < size(), "index of an image is out of range");
     const Place& place = places_[index];
     constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 31U;  // what decoders can address

@@ -10,23 +10,14 @@
 namespace viewfold::data {
 namespace {
 
-class FileImages : public LabelledDataset {
+class FileImages : public EncodedDataset {
  public:
   FileImages(std::vector<std::string> paths, Labels labels, std::vector<std::string> origins)
-      : LabelledDataset(std::move(labels)),
+      : EncodedDataset(std::move(labels)),
         paths_(std::move(paths)),
         origins_(std::move(origins)) {}
 
   [[nodiscard]] std::size_t size() const override { return paths_.size(); }
-
-  [[nodiscard]] Image image(std::size_t index) const override { return decode(index, {}); }
-
-  [[nodiscard]] const Image& read_reduced(std::size_t index,
-                                          Image& buffer,
-                                          const ReductionChoice& choose) const override {
-    buffer = decode(index, choose);
-    return buffer;
-  }
 
   [[nodiscard]] std::string name(std::size_t index) const override {
     check(index < size(), "index of an image is out of range");
@@ -39,7 +30,7 @@ class FileImages : public LabelledDataset {
   }
 
  private:
-  [[nodiscard]] Image decode(std::size_t index, const ReductionChoice& choose) const {
+  [[nodiscard]] Image decode(std::size_t index, const ReductionChoice& choose) const override {
     check(index < size(), "index of an image is out of range");
     try {
       return read_image(paths_[index], choose);

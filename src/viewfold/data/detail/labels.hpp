@@ -31,6 +31,24 @@ class LabelledDataset : public Dataset {
   Labels labels_;
 };
 
+/// A data set of encoded images, each decoded at every access.
+class EncodedDataset : public LabelledDataset {
+ public:
+  using LabelledDataset::LabelledDataset;
+
+  [[nodiscard]] Image image(std::size_t index) const final { return decode(index, {}); }
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const final {
+    buffer = decode(index, choose);
+    return buffer;
+  }
+
+ private:
+  /// As decode_image(); throws as Dataset::image() does.
+  [[nodiscard]] virtual Image decode(std::size_t index, const ReductionChoice& choose) const = 0;
+};
+
 /// Labels written as text, one per image. When all are whole numbers from 0 to 99999, the number is
 /// the class and "0", "1", ... up to the largest are the names; else the classes are the distinct
 /// texts in byte order.
