@@ -92,17 +92,20 @@ class MocoV2 final : public Method {
     check_queue_size(config_.queue_size, batch.size() * (config_.symmetric ? 2 : 1));
     ema_update(*key_encoder_, *encoder_, config_.momentum);
     ema_update(*key_head_, *head_, config_.momentum);
-    const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
-    const auto k1 = keys(batch.view(1));                               // [N, D]
-    auto loss = info_nce_with_queue(q0, k1, queue_->rows(), config_.temperature);
-    fresh_keys_ = k1;
-    if (config_.symmetric) {
-      const auto q1 = head_->forward(encoder_->forward(batch.view(1)));  // [N, D]
-      const auto k0 = keys(batch.view(0));                               // [N, D]
-      loss = loss.add(info_nce_with_queue(q1, k0, queue_->rows(), config_.temperature));
-      fresh_keys_ = at::cat({k1, k0});  // [2N, D]
+    if (!config_.symmetric) {
+      const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
+      fresh_keys_ = keys(batch.view(1), 1);                              // [N, D]
+      return {.loss = info_nce_with_queue(q0, fresh_keys_, queue_->rows(), config_.temperature),
+              .embedding = q0.detach()};
     }
-    return {.loss = loss, .embedding = q0.detach()};
+    const auto& views = batch.groups.front();                                   // [2N, C, S, S]
+    const auto q = head_->forward(encoder_->forward_parts(views, 2)).chunk(2);  // [N, D] each
+    const auto k = keys(views, 2).chunk(2);                                     // [N, D] each
+    fresh_keys_ = at::cat({k[1], k[0]});                                        // [2N, D]
+    const auto loss = [&](std::size_t query, std::size_t key) {
+      return info_nce_with_queue(q[query], k[key], queue_->rows(), config_.temperature);
+    };
+    return {.loss = loss(0, 1).add(loss(1, 0)), .embedding = q[0].detach()};
   }
 
   // The positives of a step must not be among its negatives.
@@ -123,21 +126,24 @@ class MocoV2 final : public Method {
   }
 
  private:
-  at::Tensor keys(const at::Tensor& view) {
+  // views  [count * N, C, S, S]: `count` views of N samples
+  at::Tensor keys(const at::Tensor& views, std::int64_t count) {
     const torch::NoGradGuard no_grad;
-    const auto n = view.size(0);
+    const auto n = views.size(0) / count;
     // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
     // Sec. 3.3).
     const auto splits = equal_parts(n, config_.norm_splits);
-    const auto order = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
-    std::vector<at::Tensor> parts;
-    for (const auto& part : view.index_select(0, order).chunk(splits)) {
-      parts.push_back(key_head_->forward(
-          key_encoder_->forward(part.contiguous(at::MemoryFormat::ChannelsLast))));
+    std::vector<at::Tensor> orders;
+    for (std::int64_t v = 0; v < count; ++v) {
+      const auto within = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
+      orders.push_back(within.add(v * n));
     }
-    auto k = at::cat(parts).to(at::kFloat);             // [N, D], shuffled
+    const auto order = at::cat(orders);
+    const auto shuffled = views.index_select(0, order).contiguous(at::MemoryFormat::ChannelsLast);
+    auto k = key_head_->forward(key_encoder_->forward_parts(shuffled, count * splits))
+                 .to(at::kFloat);                       // [count * N, D], shuffled
     k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));   // unit rows
-    return at::empty_like(k).index_copy_(0, order, k);  // [N, D], in the order of `view`
+    return at::empty_like(k).index_copy_(0, order, k);  // [count * N, D], in the order of `views`
   }
 
   MocoV2Config config_;

@@ -31,6 +31,10 @@ void TrainConfig::visit(FieldVisitor& v) {
           {.doc = "bf16 runs convolutions and matrix products in bfloat16; auto takes it where the "
                   "processor has instructions for it",
            .choices = {"auto", "fp32", "bf16"}});
+  v.field(
+      "fused", fused,
+      {.doc = "run residual blocks as one step each, where the encoder's width is a multiple of "
+              "16; off runs LibTorch's own modules, which is slower and takes more memory"});
   v.field("on_collapse", on_collapse,
           {.doc = "what to do when the outputs collapse",
            .choices = {"warn", "stop"},

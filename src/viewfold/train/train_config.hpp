@@ -21,6 +21,7 @@ struct TrainConfig final : Config {
   bool decay_norm_and_bias = true;
   double lars_trust = 0.001;  // eta, You et al. 2017 (arXiv:1708.03888) as in SimCLR's optimizer
   std::string precision = "auto";
+  bool fused = true;
   std::string on_collapse = "warn";
   std::int64_t threads = 0;
   std::int64_t loader_threads = 1;

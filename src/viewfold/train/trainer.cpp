@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/nn/fused/block.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
 #include "viewfold/train/optimizer.hpp"
@@ -89,6 +90,7 @@ StepOutput Loop::one_step(const ViewBatch& batch) {
   StepOutput output;
   {
     const AutocastGuard autocast(bf16_);
+    const fused::FusedGuard fused(parts_.config.fused);
     output = parts_.task.training_step(batch, context);
   }
   output.loss.backward();
