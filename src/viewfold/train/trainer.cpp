@@ -184,8 +184,9 @@ TrainResult Loop::run() {
   }
   while (step_ < total_) {
     const auto step_start = Clock::now();
-    const ViewBatch batch = loader_->next();
+    ViewBatch batch = loader_->next();
     const auto compute_start = Clock::now();
+    batch.shrink([this](std::int64_t full) { return size_at(parts_.config, full, step_, total_); });
     const StepOutput output = one_step(batch);
     const double loss = output.loss.item<double>();
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
