@@ -109,7 +109,7 @@ std::vector<Chunk> cut(std::int64_t images, std::int64_t parts, std::int64_t siz
 // The number of images whose maps stay in the second cache: a divisor of `per_part` where one is
 // near.
 std::int64_t chunk_size(std::int64_t images, std::int64_t parts, std::int64_t bytes_per_image) {
-  constexpr std::int64_t kCacheBytes = 256 * 1024;  // a quarter of 1 MiB: input, output, gradients
+  constexpr std::int64_t kCacheBytes = 512 * 1024;  // of the largest map, for 1 MiB of cache
   constexpr std::int64_t kFewest = 8;               // chunks that keep a few threads busy
   const std::int64_t per_part = images / parts;
   const std::int64_t fewest =
