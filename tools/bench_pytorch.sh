@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Times whole training steps of viewfold and of plain PyTorch (bench/pytorch) on the same images. The programs take
 # turns, so that they see the same machine.
+# Each measurement waits for a quiet machine and is repeated when others have disturbed it (tools/bench_quiet.py).
 # usage: tools/bench_pytorch.sh [ROW ...]                 writes results/bench/training.json and docs/benchmarks.md
 #        tools/bench_pytorch.sh --try FOLDER [ROW ...]    one short round of everything, written to FOLDER: says
 #                                                         nothing of speed
 # rows: simclr-16 simclr-64 simsiam-16 moco_v2-16 resnet50 busy (default: all)
 # PAIRS=N takes N turns (default 3). PREFIX="taskset -c 0,1" is put before every measurement.
 set -euo pipefail
-pairs=${PAIRS:-3} timing=(--rounds 5 --milliseconds 3000)
+pairs=${PAIRS:-3} timing=(--rounds 5 --milliseconds 3000) waits=()
 results=results/bench page=docs/benchmarks.md
 if [[ "${1:-}" == --try ]]; then
-  pairs=1 timing=(--rounds 1 --milliseconds 1)
+  pairs=1 timing=(--rounds 1 --milliseconds 1) waits=(--disturbed)
   results=$(realpath -m "$2") page=$results/benchmarks.md
   shift 2
 fi
@@ -38,13 +39,11 @@ else
 fi
 large=$scratch/large
 
-# tag ROW: what a program prints becomes a line with the name of its row.
-tag() {
-  sed -u "s/^{/{\"row\": \"$1\", /"
-}
-
-viewfold() {
-  "${prefix[@]}" "$program" bench train "$@" "${timing[@]}" --json
+# measure ROW COMMAND...: the JSON object that it prints, with the name of the row
+measure() {
+  local row=$1
+  shift
+  "${prefix[@]}" /usr/bin/python3 tools/bench_quiet.py "$row" "${waits[@]}" "$@"
 }
 
 # compare ROW IMAGES METHOD ENCODER WIDTH SIZE BATCH
@@ -54,18 +53,19 @@ compare() {
   theirs=("$images" --method "$3" --encoder "$4" --width "$5" --size "$6" --batch "$7" "${timing[@]}")
   # Photographs are decoded at every access on both sides.
   [[ "$6" -le 64 ]] || own+=(--data.memory_gb 0)
-  viewfold "${own[@]}" | tag "$row"
-  "${prefix[@]}" "${pytorch[@]}" "${theirs[@]}" --setting default | tag "$row"
-  "${prefix[@]}" "${pytorch[@]}" "${theirs[@]}" --setting best | tag "$row"
+  measure "$row" "$program" bench train "${own[@]}" "${timing[@]}" --json
+  measure "$row" "${pytorch[@]}" "${theirs[@]}" --setting default
+  measure "$row" "${pytorch[@]}" "${theirs[@]}" --setting best
 }
 
 # viewfold alone and beside a process that keeps one core busy, one after the other.
 beside_another() {
   local own=("$small" --method simclr --encoder.width 16)
-  viewfold "${own[@]}" | tag busy-alone
+  measure busy-alone "$program" bench train "${own[@]}" "${timing[@]}" --json
+  local waits=(--disturbed)
   # shellcheck disable=SC2016
-  "${prefix[@]}" bash -c 'while :; do :; done & other=$!; trap "kill $other" EXIT; "$@"' - \
-    "$program" bench train "${own[@]}" "${timing[@]}" --json | tag busy
+  measure busy bash -c 'while :; do :; done & trap "kill $!" EXIT; "$@"' - \
+    "$program" bench train "${own[@]}" "${timing[@]}" --json
 }
 
 run_row() {

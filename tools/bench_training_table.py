@@ -22,7 +22,7 @@ all rounds, a ratio the median of the ratios of the turns.
 - **viewfold**: `viewfold bench train`, which is `viewfold pretrain` without its run directory.
 - **default**: `bench/pytorch/train.py --setting default`, plain PyTorch as its tutorials write it: float32, torchvision's
   transforms of Pillow images, a DataLoader with two workers, as many threads as PyTorch takes by itself.
-- **best**: `--setting best`, the fastest of what was tried (below).
+- **best**: `--setting best`, the fastest of what was tried ([performance.md](performance.md) says what that was).
 
 Networks, losses, optimisers, batches and recipes are the same (`bench/pytorch`), the images, too: CIFAR-10 at 32 px,
 decoded before; at 224 px JPEG files of 500 x 375, which both decode for every sample. ResNet-18 has the stem for small
@@ -32,6 +32,7 @@ images; ResNet-50 is the standard one. {versions}.
   precision, if a step were nothing but the multiply-adds of its convolutions and matrix products.
 - **waiting**: share of viewfold's time in which training waited for views.
 - **memory**: the largest resident size of the process, for PyTorch with what its workers have for themselves.
+- **others**: the most of a core that other processes used during a measurement; what they disturb more is repeated.
 """
 
 
@@ -55,7 +56,7 @@ def compared(name, lines):
     programs = by_program(lines)
     ours = programs["viewfold"]
     row = {"row": name, **{key: ours[0][key] for key in ("method", "encoder", "width", "size", "batch")},
-           "turns": len(ours), "views_per_second": {}, "peak_rss_mb": {}, "rates": {}, "setting": {},
+           "turns": len(ours), "other_processes": max(line["other_processes"] for line in lines), "views_per_second": {}, "peak_rss_mb": {}, "rates": {}, "setting": {},
            "share_of_ceiling": median_of(ours, "share_of_ceiling"), "data_wait": median_of(ours, "data_wait"),
            "gflop_per_view": ours[0]["gflop_per_view"], "breakdown": ours[-1]["breakdown"],
            "ceiling": ours[-1]["ceiling"], "ratios": {}, "memory_ratios": {}}
@@ -106,7 +107,7 @@ def page_section(content):
     if rows:
         text += "\n" + table(rows, [
             ("run", lambda row: f'{row["method"]}, {row["encoder"]}, width {row["width"]}'),
-            ("px", lambda row: row["size"]), ("batch", lambda row: row["batch"]),
+            ("px", lambda row: row["size"]), ("batch", lambda row: row["batch"]), ("turns", lambda row: row["turns"]),
             *((head, lambda row, by=by: rate(row["views_per_second"][by])) for head, by in
               (("viewfold", "viewfold"), ("default", "pytorch default"), ("best", "pytorch best"))),
             ("viewfold / default", lambda row: times(row["ratios"]["viewfold / pytorch default"])),
@@ -114,7 +115,8 @@ def page_section(content):
             ("ceiling", lambda row: percent(row["share_of_ceiling"])),
             ("waiting", lambda row: percent(row["data_wait"])),
             ("memory / default", lambda row: times(row["memory_ratios"]["viewfold / pytorch default"])),
-            ("memory / best", lambda row: times(row["memory_ratios"]["viewfold / pytorch best"]))])
+            ("memory / best", lambda row: times(row["memory_ratios"]["viewfold / pytorch best"])),
+            ("others", lambda row: f"{row['other_processes']:.2f}")])
     for row in content["rows"]:
         if row["row"] == "busy":
             alone, beside = row["views_per_second"].values()

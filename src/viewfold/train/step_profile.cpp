@@ -65,10 +65,9 @@ const std::unordered_map<std::string_view, Row>& rows() {
 }
 
 Row row_of(std::string_view name, const Row& caller) {
-  for (const std::string_view prefix : {"aten::", "autograd::engine::evaluate_function: "}) {
-    if (name.starts_with(prefix)) {
-      name.remove_prefix(prefix.size());
-    }
+  constexpr std::string_view kPrefix = "aten::";
+  if (name.starts_with(kPrefix)) {
+    name.remove_prefix(kPrefix.size());
   }
   const auto found = rows().find(name);
   return found == rows().end() ? caller : found->second;
