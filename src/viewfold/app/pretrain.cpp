@@ -62,17 +62,9 @@ void run_and_say(const RunDir& run, Experiment& experiment, LogSink& log, Progre
 }  // namespace
 
 void pretrain_command(Arguments arguments) {
-  ConfigSource source;
-  while (const auto file = arguments.take_first("config")) {
-    source.add_toml_file(*file);
-  }
-  if (arguments.has_positional()) {
-    source.set("data.source", arguments.take_positional("DATA"), "DATA");
-  }
   const auto out = arguments.take("out");
   const bool overwrite = arguments.take_flag("overwrite");
-  arguments.move_settings(source);
-  arguments.expect_empty({});
+  const ConfigSource source = take_run_settings(arguments);
 
   Progress progress = terminal_progress();
   TerminalLog log(progress);

@@ -4,15 +4,13 @@
 #include <chrono>
 #include <cmath>
 
-#include <ATen/autocast_mode.h>
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
-#include "viewfold/nn/fused/block.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
-#include "viewfold/train/optimizer.hpp"
 #include "viewfold/train/slowdown_watch.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -28,36 +26,31 @@ class Loop {
  public:
   explicit Loop(const TrainerParts& parts)
       : parts_(parts),
-        optimizer_(parts.task, parts.config),
-        alarm_(parts.task.known_constants(parts.config.batch_size)),
         total_(parts.config.epochs * parts.steps_per_epoch),
-        warmup_(
-            std::llround(parts.config.warmup_epochs * static_cast<double>(parts.steps_per_epoch))),
-        peak_(peak_lr(parts.config)),
-        bf16_(uses_bf16(parts.config.precision)) {}
+        training_(
+            parts.task,
+            parts.config,
+            {.seed = parts.seed, .total_steps = total_, .steps_per_epoch = parts.steps_per_epoch}),
+        alarm_(parts.task.known_constants(parts.config.batch_size)) {}
 
   TrainResult run();
 
  private:
   void restore();
-  StepOutput one_step(const ViewBatch& batch);
   void report_step(const StepOutput& output, double loss);
   void watch(const StepOutput& output, double loss);
   void end_epoch();
-  void save() { save_checkpoint(parts_.checkpoints, step_, parts_.task, optimizer_); }
+  void save() { save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer()); }
   void save_when_due();
   void stop_if_asked();
   [[nodiscard]] double rate() const;
 
   const TrainerParts& parts_;
-  Optimizer optimizer_;
+  std::int64_t total_;
+  TrainingStep training_;
   CollapseAlarm alarm_;
   SlowdownWatch slowdown_;
   std::unique_ptr<Loader> loader_;
-  std::int64_t total_;
-  std::int64_t warmup_;
-  double peak_;
-  bool bf16_;
   std::int64_t step_ = 0;  // steps done
   TrainResult result_;
   Clock::time_point start_ = Clock::now();
@@ -67,7 +60,8 @@ class Loop {
 };
 
 void Loop::restore() {
-  const auto loaded = load_latest_checkpoint(parts_.checkpoints, parts_.task, optimizer_);
+  const auto loaded =
+      load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer());
   if (!loaded) {
     parts_.metrics.truncate_after(0);  // of a run that ended before its first checkpoint
     return;
@@ -81,24 +75,6 @@ void Loop::restore() {
   parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
 }
 
-StepOutput Loop::one_step(const ViewBatch& batch) {
-  // The only use of the global generator: whatever a step draws from it depends on the step alone.
-  torch::manual_seed(derive_seed(
-      {.seed = parts_.seed, .stream = "step", .sample = static_cast<std::uint32_t>(step_)}));
-  const StepContext context{.step = step_, .total_steps = total_};
-  optimizer_.zero_grad();
-  StepOutput output;
-  {
-    const AutocastGuard autocast(bf16_);
-    const fused::FusedGuard fused(parts_.config.fused);
-    output = parts_.task.training_step(batch, context);
-  }
-  output.loss.backward();
-  optimizer_.step(cosine_lr(peak_, step_, total_, warmup_), peak_);
-  parts_.task.after_optimizer_step(context);
-  return output;
-}
-
 double Loop::rate() const {
   return train_seconds_ > 0.0 ? static_cast<double>(views_) / train_seconds_ : 0.0;
 }
@@ -110,7 +86,7 @@ void Loop::watch(const StepOutput& output, double loss) {
   const auto spread = spread_statistics(output.embedding);
   std::vector<std::pair<std::string, double>> scalars{
       {"loss", loss},
-      {"lr", cosine_lr(peak_, step_ - 1, total_, warmup_)},
+      {"lr", training_.lr(step_ - 1)},
       {"views_per_second", rate()},
       {"data_wait", train_seconds_ > 0.0 ? loader_->waited_seconds() / train_seconds_ : 0.0},
       {"std", spread.std},
@@ -186,8 +162,7 @@ TrainResult Loop::run() {
     const auto step_start = Clock::now();
     ViewBatch batch = loader_->next();
     const auto compute_start = Clock::now();
-    batch.shrink([this](std::int64_t full) { return size_at(parts_.config, full, step_, total_); });
-    const StepOutput output = one_step(batch);
+    const StepOutput output = training_.run(batch, step_);
     const double loss = output.loss.item<double>();
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
     train_seconds_ += seconds_since(step_start);
@@ -225,24 +200,6 @@ TrainResult Loop::run() {
 
 TrainResult train(const TrainerParts& parts) {
   return Loop(parts).run();
-}
-
-bool uses_bf16(const std::string& precision) {
-  if (precision != "auto") {
-    return precision == "bf16";
-  }
-  return __builtin_cpu_supports("avx512bf16") != 0;
-}
-
-AutocastGuard::AutocastGuard(bool enabled) : before_(at::autocast::is_cpu_enabled()) {
-  at::autocast::set_cpu_enabled(enabled);
-  at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
-}
-
-AutocastGuard::~AutocastGuard() {
-  // Casts of weights are cached while autocast is on; they are stale after the next optimiser step.
-  at::autocast::clear_cache();
-  at::autocast::set_cpu_enabled(before_);
 }
 
 }  // namespace viewfold

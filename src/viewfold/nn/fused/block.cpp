@@ -33,18 +33,18 @@ SumOverProcesses& sum_over_processes() {
   return sum;
 }
 
-enum Part : std::size_t { kForward, kBackwardData, kBackwardWeights, kRows };
-std::array<std::atomic<std::int64_t>, 4> part_nanoseconds{};
+std::atomic<std::int64_t> convolution_nanoseconds{0};
+std::atomic<std::int64_t> norm_nanoseconds{0};
+std::atomic<std::int64_t> multiply_adds{0};
 
-// Adds the time until it goes to a part.
+// Adds the time until it goes to a total.
 class PartTimer {
  public:
-  explicit PartTimer(Part part) : part_(part) {}
+  explicit PartTimer(std::atomic<std::int64_t>& total) : total_(total) {}
   ~PartTimer() {
     const auto spent = std::chrono::steady_clock::now() - begin_;
-    part_nanoseconds.at(part_).fetch_add(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
-        std::memory_order_relaxed);
+    total_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
+                     std::memory_order_relaxed);
   }
   PartTimer(const PartTimer&) = delete;
   PartTimer& operator=(const PartTimer&) = delete;
@@ -52,7 +52,7 @@ class PartTimer {
   PartTimer& operator=(PartTimer&&) = delete;
 
  private:
-  Part part_;
+  std::atomic<std::int64_t>& total_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
@@ -167,6 +167,12 @@ std::int64_t out_bytes(const ConvolutionShape& shape) {
          (shape.type == ElementType::kBf16 ? 2 : 4);
 }
 
+// Multiply-adds of one pass of a layer over all its images.
+std::int64_t multiply_adds_of(const ConvolutionShape& shape) {
+  return shape.images * shape.out_channels * shape.out_height() * shape.out_width() *
+         shape.in_channels * shape.kernel * shape.kernel;
+}
+
 std::shared_ptr<const Convolution> find_convolution_of(ConvolutionShape shape,
                                                        std::int64_t images) {
   shape.images = images;
@@ -207,8 +213,8 @@ class Unit {
                        options.memory_format(at::MemoryFormat::ChannelsLast))),
         first_(find_convolution_of(shape, chunks.front().images)),
         last_(find_convolution_of(shape, chunks.back().images)),
-        center_(at::empty({count(), shape.out_channels}, at::kFloat)),
-        sums_(at::empty({2, count(), shape.out_channels}, at::kDouble)) {}
+        center_(at::empty({chunk_count(), shape.out_channels}, at::kFloat)),
+        sums_(at::empty({2, chunk_count(), shape.out_channels}, at::kDouble)) {}
 
   // The rows of a chunk of the output.
   [[nodiscard]] RowShape rows(const Chunk& chunk) const {
@@ -250,6 +256,8 @@ class Unit {
 
   void forget_output() { raw_.reset(); }
 
+  void count(std::int64_t passes) const { multiply_adds += passes * multiply_adds_of(shape_); }
+
   void pack(bool for_backward);
 
   // This chunk of x to raw; in training also the sums that batch norm takes its statistics from.
@@ -258,11 +266,11 @@ class Unit {
     const Chunk& chunk = chunks_[index];
     T* const out = raw_of<T>(chunk);
     {
-      const PartTimer timer(kForward);
+      const PartTimer timer(convolution_nanoseconds);
       convolution(chunk).forward(x, packed_.data(), out);
     }
     if (training) {
-      const PartTimer timer(kRows);
+      const PartTimer timer(norm_nanoseconds);
       // Around the first pixel, so that little is lost when the mean is far from zero.
       float* const center =
           center_.data_ptr<float>() + static_cast<std::int64_t>(index) * channels();
@@ -277,7 +285,7 @@ class Unit {
   // The sums that the gradients of batch norm are made of; gradient: of this chunk.
   template <class T>
   void sum_gradient(std::size_t index, const T* gradient, const Gate<T>& gate) const {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[index];
     sum_gradient_rows(gradient, gate, raw_of<T>(chunk), rows(chunk), row_of(mean_, chunk),
                       sums_of(0, index), sums_of(1, index));
@@ -289,7 +297,7 @@ class Unit {
   // This chunk of the gradient of raw, from that of the rectified output.
   template <class T>
   void gradient_of_raw(std::size_t index, const T* gradient, const Gate<T>& gate, T* out) const {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[index];
     normalize_gradient_rows(
         gradient, gate, raw_of<T>(chunk), rows(chunk),
@@ -299,11 +307,11 @@ class Unit {
   void begin_backward() {
     pack(true);
     partial_ =
-        at::empty({count(), static_cast<std::int64_t>(first_->gradient_count())}, at::kFloat);
+        at::empty({chunk_count(), static_cast<std::int64_t>(first_->gradient_count())}, at::kFloat);
   }
 
   void backward_weights(std::size_t index, const void* x, const void* gradient) const {
-    const PartTimer timer(kBackwardWeights);
+    const PartTimer timer(convolution_nanoseconds);
     convolution(chunks_[index])
         .backward_weights(
             x, gradient,
@@ -311,7 +319,7 @@ class Unit {
   }
 
   void backward_data(std::size_t index, const void* gradient, void* grad_x) const {
-    const PartTimer timer(kBackwardData);
+    const PartTimer timer(convolution_nanoseconds);
     convolution(chunks_[index]).backward_data(gradient, packed_.data(), grad_x);
   }
 
@@ -329,13 +337,15 @@ class Unit {
     return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16U);
   }
   [[nodiscard]] std::int64_t channels() const { return shape_.out_channels; }
-  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(chunks_.size()); }
+  [[nodiscard]] std::int64_t chunk_count() const {
+    return static_cast<std::int64_t>(chunks_.size());
+  }
   [[nodiscard]] float* row_of(const at::Tensor& constants, const Chunk& chunk) const {
     return constants.data_ptr<float>() + chunk.part * channels();
   }
   [[nodiscard]] double* sums_of(std::int64_t which, std::size_t index) const {
     return sums_.data_ptr<double>() +
-           (which * count() + static_cast<std::int64_t>(index)) * channels();
+           (which * chunk_count() + static_cast<std::int64_t>(index)) * channels();
   }
   // All parts have the same chunks; only the last of a part may be smaller.
   [[nodiscard]] const Convolution& convolution(const Chunk& chunk) const {
@@ -343,7 +353,7 @@ class Unit {
   }
   // [..., chunks, C'] to [..., parts, C']
   [[nodiscard]] at::Tensor by_part(const at::Tensor& by_chunk) const {
-    return by_chunk.view({-1, parts_, count() / parts_, channels()}).sum(2);
+    return by_chunk.view({-1, parts_, chunk_count() / parts_, channels()}).sum(2);
   }
   void update_running(const at::Tensor& mean, const at::Tensor& variance, double pixels) const;
 
@@ -442,10 +452,10 @@ void Unit::finish_backward() {
   const std::int64_t size = partial_.size(1);
   float* const sums = partial_.data_ptr<float>();
   run_on_team(static_cast<std::size_t>((size + kSlice - 1) / kSlice), [&](std::size_t slice) {
-    const PartTimer timer(kBackwardWeights);
+    const PartTimer timer(convolution_nanoseconds);
     const auto begin = static_cast<std::int64_t>(slice) * kSlice;
     const auto end = std::min(begin + kSlice, size);
-    for (std::int64_t chunk = 1; chunk < count(); ++chunk) {
+    for (std::int64_t chunk = 1; chunk < chunk_count(); ++chunk) {
       const float* const more = sums + chunk * size;
       for (std::int64_t i = begin; i < end; ++i) {
         sums[i] += more[i];
@@ -525,7 +535,7 @@ class BlockCall {
     if (k == 0 || k == chain_) {
       return units_[k].in_place(x_data<T>(), chunk);
     }
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Unit& before = units_[k - 1];
     T* const in = static_cast<T*>(room(kInput, before.out_bytes_of(chunk)));
     normalize_rows(before.raw_of<T>(chunk), before.rows(chunk), before.affine(chunk), in);
@@ -555,6 +565,7 @@ void BlockCall::unit_forward(std::size_t k) {
   unit.pack(false);
   run_on_team(chunks_.size(),
               [&](std::size_t i) { unit.forward<T>(i, input_of<T>(k, chunks_[i]), training_); });
+  unit.count(1);
   unit.finish_forward(training_);
 }
 
@@ -562,7 +573,7 @@ template <class T>
 void BlockCall::join() {
   y_ = last().empty_like_output();
   run_on_team(chunks_.size(), [&](std::size_t i) {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[i];
     const T* const raw = last().raw_of<T>(chunk);
     T* const out = last().out_place(y_data<T>(), chunk);
@@ -631,6 +642,7 @@ void BlockCall::unit_backward(std::size_t k, const T* gradient, T* grad_in) {
       units_[k - 1].sum_gradient<T>(i, out, gate_of<T>(k - 1, chunk));
     }
   });
+  unit.count(grad_in == nullptr ? 1 : 2);
   unit.finish_backward();
   if (k > 0) {
     units_[k - 1].finish_sums();
@@ -640,7 +652,7 @@ void BlockCall::unit_backward(std::size_t k, const T* gradient, T* grad_in) {
 template <class T>
 void BlockCall::add_shortcut_gradient(const T* grad_y, T* grad_x) {
   run_on_team(chunks_.size(), [&](std::size_t i) {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[i];
     add_gated_rows(last().out_place(grad_y, chunk), last().out_place<const T>(y_data<T>(), chunk),
                    last().rows(chunk), last().out_place(grad_x, chunk));
@@ -663,10 +675,11 @@ void BlockCall::projection_backward(const T* grad_y, T* grad_x) {
     }
     T* const more = static_cast<T*>(room(kOther, unit.in_bytes_of(chunk)));
     unit.backward_data(i, grad_raw, more);
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     add_rows<T>(more, {unit.in_bytes_of(chunk) / sizeof(T) / kChannelStep, kChannelStep},
                 unit.in_place(grad_x, chunk));
   });
+  unit.count(grad_x == nullptr ? 1 : 2);
   unit.finish_backward();
 }
 
@@ -808,15 +821,11 @@ void set_sum_over_processes(SumOverProcesses sum) {
   sum_over_processes() = std::move(sum);
 }
 
-std::array<std::pair<std::string_view, double>, 4> part_seconds() {
-  constexpr std::array<std::string_view, 4> kNames{
-      "convolution forward", "convolution backward, data", "convolution backward, weights",
-      "batch norm, ReLU, add"};
-  std::array<std::pair<std::string_view, double>, 4> parts;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    parts.at(i) = {kNames.at(i), static_cast<double>(part_nanoseconds.at(i)) * 1e-9};
-  }
-  return parts;
+Totals totals() {
+  constexpr double kNano = 1e-9;
+  return {.convolution_seconds = static_cast<double>(convolution_nanoseconds) * kNano,
+          .norm_seconds = static_cast<double>(norm_nanoseconds) * kNano,
+          .multiply_adds = static_cast<double>(multiply_adds)};
 }
 
 }  // namespace viewfold::fused

@@ -2,11 +2,8 @@
 // two convolutions is made for a few images at a time, while they are in the cache.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -75,7 +72,12 @@ using SumOverProcesses = std::function<void(at::Tensor& sums)>;
 /// What training over several processes sets; an empty function, the default, is for one process.
 void set_sum_over_processes(SumOverProcesses sum);
 
-/// Thread-seconds that fused blocks have spent since the process began, by part.
-[[nodiscard]] std::array<std::pair<std::string_view, double>, 4> part_seconds();
+/// What fused blocks have done since the process began, in all threads together.
+struct Totals {
+  double convolution_seconds = 0.0;  // thread-seconds
+  double norm_seconds = 0.0;         // batch norm, ReLU and sums of branches
+  double multiply_adds = 0.0;        // of the convolutions, forward and backward
+};
+[[nodiscard]] Totals totals();
 
 }  // namespace viewfold::fused
