@@ -110,7 +110,7 @@ std::vector<Chunk> cut(std::int64_t images, std::int64_t parts, std::int64_t siz
 // near.
 std::int64_t chunk_size(std::int64_t images, std::int64_t parts, std::int64_t bytes_per_image) {
   constexpr std::int64_t kCacheBytes = 512 * 1024;  // of the largest map, for 1 MiB of cache
-  constexpr std::int64_t kFewest = 8;               // chunks that keep a few threads busy
+  constexpr std::int64_t kFewest = 16;              // chunks that keep a few threads busy
   const std::int64_t per_part = images / parts;
   const std::int64_t fewest =
       std::max({std::int64_t{1}, kFewest / parts, 2 * at::get_num_threads() / parts});
@@ -213,8 +213,8 @@ class Unit {
                        options.memory_format(at::MemoryFormat::ChannelsLast))),
         first_(find_convolution_of(shape, chunks.front().images)),
         last_(find_convolution_of(shape, chunks.back().images)),
-        center_(at::empty({chunk_count(), shape.out_channels}, at::kFloat)),
-        sums_(at::empty({2, chunk_count(), shape.out_channels}, at::kDouble)) {}
+        center_(static_cast<std::size_t>(chunk_count() * channels())),
+        sums_(2 * center_.size()) {}
 
   // The rows of a chunk of the output.
   [[nodiscard]] RowShape rows(const Chunk& chunk) const {
@@ -262,7 +262,7 @@ class Unit {
 
   // This chunk of x to raw; in training also the sums that batch norm takes its statistics from.
   template <class T>
-  void forward(std::size_t index, const T* x, bool training) const {
+  void forward(std::size_t index, const T* x, bool training) {
     const Chunk& chunk = chunks_[index];
     T* const out = raw_of<T>(chunk);
     {
@@ -272,8 +272,7 @@ class Unit {
     if (training) {
       const PartTimer timer(norm_nanoseconds);
       // Around the first pixel, so that little is lost when the mean is far from zero.
-      float* const center =
-          center_.data_ptr<float>() + static_cast<std::int64_t>(index) * channels();
+      float* const center = &center_[index * static_cast<std::size_t>(channels())];
       std::transform(out, out + channels(), center, [](T value) { return to_float(value); });
       sum_rows(out, rows(chunk), center, sums_of(0, index), sums_of(1, index));
     }
@@ -284,7 +283,7 @@ class Unit {
 
   // The sums that the gradients of batch norm are made of; gradient: of this chunk.
   template <class T>
-  void sum_gradient(std::size_t index, const T* gradient, const Gate<T>& gate) const {
+  void sum_gradient(std::size_t index, const T* gradient, const Gate<T>& gate) {
     const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[index];
     sum_gradient_rows(gradient, gate, raw_of<T>(chunk), rows(chunk), row_of(mean_, chunk),
@@ -340,22 +339,24 @@ class Unit {
   [[nodiscard]] std::int64_t chunk_count() const {
     return static_cast<std::int64_t>(chunks_.size());
   }
-  [[nodiscard]] float* row_of(const at::Tensor& constants, const Chunk& chunk) const {
-    return constants.data_ptr<float>() + chunk.part * channels();
+  // Of a channel in a row, of a chunk or a part.
+  [[nodiscard]] std::size_t place(std::int64_t row, std::int64_t channel) const {
+    return static_cast<std::size_t>(row * channels() + channel);
   }
-  [[nodiscard]] double* sums_of(std::int64_t which, std::size_t index) const {
-    return sums_.data_ptr<double>() +
-           (which * chunk_count() + static_cast<std::int64_t>(index)) * channels();
+  // The constants of the part that a chunk belongs to.
+  [[nodiscard]] const float* row_of(const std::vector<float>& constants, const Chunk& chunk) const {
+    return &constants[static_cast<std::size_t>(chunk.part * channels())];
+  }
+  [[nodiscard]] double* sums_of(std::size_t which, std::size_t index) {
+    return &sums_[(which * chunks_.size() + index) * static_cast<std::size_t>(channels())];
   }
   // All parts have the same chunks; only the last of a part may be smaller.
   [[nodiscard]] const Convolution& convolution(const Chunk& chunk) const {
     return chunk.images == first_->shape().images ? *first_ : *last_;
   }
-  // [..., chunks, C'] to [..., parts, C']
-  [[nodiscard]] at::Tensor by_part(const at::Tensor& by_chunk) const {
-    return by_chunk.view({-1, parts_, chunk_count() / parts_, channels()}).sum(2);
-  }
-  void update_running(const at::Tensor& mean, const at::Tensor& variance, double pixels) const;
+  [[nodiscard]] at::Tensor statistics_sums();
+  void use_running_statistics();
+  void update_running(std::int64_t channel, double mean, double variance, double pixels) const;
 
   ConvNorm layers_;
   at::Tensor weight_, gamma_, beta_;
@@ -366,13 +367,13 @@ class Unit {
   std::shared_ptr<const Convolution> first_;  // of as many images as the first chunk has
   std::shared_ptr<const Convolution> last_;   // of as many as the last chunk has
   AlignedVector<std::byte> packed_;
-  at::Tensor center_;                             // [chunks, C'] float32
-  at::Tensor sums_;                               // [2, chunks, C'] float64
-  at::Tensor pixels_;                             // [parts, 1] float64: that statistics are of
-  at::Tensor mean_, inverse_std_;                 // [parts, C'] float32
-  at::Tensor scale_, shift_;                      // [parts, C'] float32
-  at::Tensor of_gradient_, of_input_, constant_;  // [parts, C'] float32
-  at::Tensor partial_;                            // [chunks, weights] float32
+  std::vector<float> center_;                             // [chunks, C']
+  std::vector<double> sums_;                              // [2, chunks, C']
+  std::vector<double> pixels_;                            // [parts]: that statistics are of
+  std::vector<float> mean_, inverse_std_;                 // [parts, C']
+  std::vector<float> scale_, shift_;                      // [parts, C']
+  std::vector<float> of_gradient_, of_input_, constant_;  // [parts, C']
+  at::Tensor partial_;                                    // [chunks, weights] float32
   at::Tensor grad_weight_, grad_gamma_, grad_beta_;
 };
 
@@ -385,66 +386,111 @@ void Unit::pack(bool for_backward) {
   }
 }
 
+void Unit::use_running_statistics() {
+  const auto scale = gamma_.div(layers_.norm->running_var.add(layers_.norm->options.eps()).sqrt());
+  const auto shift = beta_.sub(layers_.norm->running_mean.mul(scale));
+  const auto* const scales = scale.data_ptr<float>();
+  const auto* const shifts = shift.data_ptr<float>();
+  scale_.assign(scales, scales + channels());
+  shift_.assign(shifts, shifts + channels());
+}
+
+// [3, parts, C']: pixels, sum and sum of squares around zero, from sums around each chunk's own
+// center.
+at::Tensor Unit::statistics_sums() {
+  auto total = at::zeros({3, parts_, channels()}, at::kDouble);
+  auto sums = total.accessor<double, 3>();
+  for (std::size_t i = 0; i < chunks_.size(); ++i) {
+    const auto n = static_cast<double>(rows(chunks_[i]).rows);
+    const double* const around = sums_of(0, i);
+    const double* const squares = sums_of(1, i);
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      const double center = center_[place(static_cast<std::int64_t>(i), c)];
+      sums[0][chunks_[i].part][c] += n;
+      sums[1][chunks_[i].part][c] += around[c] + n * center;
+      sums[2][chunks_[i].part][c] += squares[c] + center * (2.0 * around[c] + n * center);
+    }
+  }
+  return total;
+}
+
 void Unit::finish_forward(bool training) {
-  const auto& norm = *layers_.norm;
-  const double eps = norm.options.eps();
   if (!training) {
-    const auto scale = gamma_.div(norm.running_var.add(eps).sqrt());
-    scale_ = scale.expand({parts_, channels()}).contiguous();
-    shift_ = beta_.sub(norm.running_mean.mul(scale)).expand({parts_, channels()}).contiguous();
+    use_running_statistics();
     return;
   }
-  // From sums around each chunk's own center to sums around zero, in float64.
-  std::vector<double> rows_of_chunks;
-  for (const auto& chunk : chunks_) {
-    rows_of_chunks.push_back(static_cast<double>(rows(chunk).rows));
-  }
-  const auto n = at::tensor(rows_of_chunks, at::kDouble).unsqueeze(1);  // [chunks, 1]
-  const auto center = center_.to(at::kDouble);
-  const auto sum = sums_[0].add(center.mul(n));
-  const auto squares = sums_[1].add(sums_[0].mul(center).mul(2.0)).add(center.square().mul(n));
-  auto total = by_part(at::stack({n.expand_as(sum), sum, squares}));  // [3, parts, C']
+  auto total = statistics_sums();
   if (const auto& everywhere = sum_over_processes()) {
     everywhere(total);
   }
-  pixels_ = total[0].narrow(1, 0, 1);
-  const auto mean = total[1].div(pixels_);
-  const auto variance = total[2].div(pixels_).sub(mean.square()).clamp_min(0.0);
-  const auto inverse_std = variance.add(eps).rsqrt();
-  const auto scale = gamma_.mul(inverse_std);
-  mean_ = mean.to(at::kFloat);
-  inverse_std_ = inverse_std.to(at::kFloat);
-  scale_ = scale.to(at::kFloat);
-  shift_ = beta_.sub(mean.mul(scale)).to(at::kFloat);
+  auto sums = total.accessor<double, 3>();
+  const auto* const gamma = gamma_.data_ptr<float>();
+  const auto* const beta = beta_.data_ptr<float>();
   for (std::int64_t part = 0; part < parts_; ++part) {
-    update_running(mean[part], variance[part], pixels_[part].item<double>());
+    pixels_.push_back(sums[0][part][0]);
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      const double mean = sums[1][part][c] / pixels_.back();
+      const double variance = std::max(sums[2][part][c] / pixels_.back() - mean * mean, 0.0);
+      const double inverse_std = 1.0 / std::sqrt(variance + layers_.norm->options.eps());
+      mean_.push_back(static_cast<float>(mean));
+      inverse_std_.push_back(static_cast<float>(inverse_std));
+      scale_.push_back(static_cast<float>(gamma[c] * inverse_std));
+      shift_.push_back(static_cast<float>(beta[c] - mean * gamma[c] * inverse_std));
+      update_running(c, mean, variance, pixels_.back());
+    }
   }
+  auto tracked = layers_.norm->num_batches_tracked;
+  tracked.add_(parts_);
 }
 
-void Unit::update_running(const at::Tensor& mean, const at::Tensor& variance, double pixels) const {
-  auto norm = layers_.norm;
-  const double momentum = norm->options.momentum().value();
-  norm->running_mean.mul_(1.0 - momentum).add_(mean.to(at::kFloat), momentum);
+void Unit::update_running(std::int64_t channel, double mean, double variance, double pixels) const {
+  const double momentum = layers_.norm->options.momentum().value();
+  const auto update = [momentum](float& running, double value) {
+    running = static_cast<float>((1.0 - momentum) * running + momentum * value);
+  };
+  update(layers_.norm->running_mean.data_ptr<float>()[channel], mean);
   const double unbiased = pixels > 1.0 ? pixels / (pixels - 1.0) : 1.0;
-  norm->running_var.mul_(1.0 - momentum).add_(variance.mul(unbiased).to(at::kFloat), momentum);
-  norm->num_batches_tracked.add_(1);
+  update(layers_.norm->running_var.data_ptr<float>()[channel], variance * unbiased);
 }
 
 void Unit::finish_sums() {
-  auto total = by_part(sums_);  // [2, parts, C']
-  const auto inverse_std = inverse_std_.to(at::kDouble);
-  grad_beta_ = total[0].sum(0).to(at::kFloat);
-  grad_gamma_ = total[1].mul(inverse_std).sum(0).to(at::kFloat);
+  auto total = at::zeros({2, parts_, channels()}, at::kDouble);
+  grad_gamma_ = at::zeros({channels()}, at::kFloat);
+  grad_beta_ = at::zeros({channels()}, at::kFloat);
+  auto sums = total.accessor<double, 3>();
+  for (std::size_t i = 0; i < chunks_.size(); ++i) {
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      sums[0][chunks_[i].part][c] += sums_of(0, i)[c];
+      sums[1][chunks_[i].part][c] += sums_of(1, i)[c];
+    }
+  }
+  for (std::int64_t c = 0; c < channels(); ++c) {
+    double gamma = 0.0;
+    double beta = 0.0;
+    for (std::int64_t part = 0; part < parts_; ++part) {
+      gamma += sums[1][part][c] * inverse_std_[place(part, c)];
+      beta += sums[0][part][c];
+    }
+    grad_gamma_.data_ptr<float>()[c] = static_cast<float>(gamma);
+    grad_beta_.data_ptr<float>()[c] = static_cast<float>(beta);
+  }
   if (const auto& everywhere = sum_over_processes()) {
     everywhere(total);
   }
   // d raw = gamma / std * (g - mean(g) - (raw - mean) / std^2 * mean(g * (raw - mean)))
-  const auto of_gradient = gamma_.mul(inverse_std);
-  const auto of_input = of_gradient.mul(inverse_std.square()).mul(total[1]).div(pixels_).neg();
-  const auto constant = of_gradient.mul(total[0]).div(pixels_).add(of_input.mul(mean_)).neg();
-  of_gradient_ = of_gradient.to(at::kFloat);
-  of_input_ = of_input.to(at::kFloat);
-  constant_ = constant.to(at::kFloat);
+  const auto* const gamma = gamma_.data_ptr<float>();
+  for (std::int64_t part = 0; part < parts_; ++part) {
+    const double pixels = pixels_[static_cast<std::size_t>(part)];
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      const double inverse_std = inverse_std_[place(part, c)];
+      const double of_gradient = gamma[c] * inverse_std;
+      const double of_input = -of_gradient * inverse_std * inverse_std * sums[1][part][c] / pixels;
+      of_gradient_.push_back(static_cast<float>(of_gradient));
+      of_input_.push_back(static_cast<float>(of_input));
+      constant_.push_back(static_cast<float>(-of_gradient * sums[0][part][c] / pixels -
+                                             of_input * mean_[place(part, c)]));
+    }
+  }
 }
 
 void Unit::finish_backward() {
