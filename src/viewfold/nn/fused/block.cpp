@@ -304,7 +304,6 @@ class Unit {
   }
 
   void begin_backward() {
-    pack(true);
     partial_ =
         at::empty({chunk_count(), static_cast<std::int64_t>(first_->gradient_count())}, at::kFloat);
   }
@@ -608,7 +607,6 @@ class BlockCall {
 template <class T>
 void BlockCall::unit_forward(std::size_t k) {
   Unit& unit = units_[k];
-  unit.pack(false);
   run_on_team(chunks_.size(),
               [&](std::size_t i) { unit.forward<T>(i, input_of<T>(k, chunks_[i]), training_); });
   unit.count(1);
@@ -639,6 +637,7 @@ void BlockCall::join() {
 template <class T>
 at::Tensor BlockCall::forward_as(bool keep) {
   RECORD_FUNCTION("viewfold::fused_forward", std::vector<c10::IValue>());
+  run_on_team(units_.size(), [this](std::size_t k) { units_[k].pack(false); });
   for (std::size_t k = 0; k < units_.size(); ++k) {
     unit_forward<T>(k);
     if (!keep && k > 0 && k < chain_) {
@@ -733,6 +732,7 @@ template <class T>
 std::vector<at::Tensor> BlockCall::backward_as(const at::Tensor& grad_y, bool wants_grad_x) {
   RECORD_FUNCTION("viewfold::fused_backward", std::vector<c10::IValue>());
   const auto* const grad_y_data = static_cast<const T*>(grad_y.data_ptr());
+  run_on_team(units_.size(), [this](std::size_t k) { units_[k].pack(true); });
   sum_last_gradient<T>(grad_y_data);
   at::Tensor grad = grad_y;  // of the output of unit k
   for (std::size_t k = chain_; k-- > 0;) {
