@@ -36,7 +36,7 @@ struct BlockLayers {
 ///          after the other, as if each had been a batch of its own; N is a multiple of it
 /// returns  [N, C', H', W'] channels-last
 ///
-/// Sums are the same whatever the number of threads, at::get_num_threads(), up to 16 of them.
+/// Sums are the same whatever the number of threads, at::get_num_threads(), up to 8 of them.
 /// Throws ContractViolation where supports() is false.
 [[nodiscard]] at::Tensor block_forward(const at::Tensor& x,
                                        const BlockLayers& layers,
