@@ -6,7 +6,7 @@
 #        tools/bench_pytorch.sh --try FOLDER [ROW ...]    one short round of everything, written to FOLDER: says
 #                                                         nothing of speed
 # rows: simclr-16 simclr-64 simsiam-16 moco_v2-16 resnet50 busy (default: all)
-# PAIRS=N takes N turns (default 3). PREFIX="taskset -c 0,1" is put before every measurement.
+# PAIRS=N takes N turns (default 3). RAW=FILE keeps what was measured, and begins with what is there already.
 set -euo pipefail
 pairs=${PAIRS:-3} timing=(--rounds 5 --milliseconds 3000) waits=()
 results=results/bench page=docs/benchmarks.md
@@ -17,7 +17,6 @@ if [[ "${1:-}" == --try ]]; then
 fi
 rows=("$@")
 [[ $# -gt 0 ]] || rows=(simclr-16 simclr-64 simsiam-16 moco_v2-16 resnet50 busy)
-read -ra prefix <<<"${PREFIX:-}"
 cd "$(dirname "$0")/.."
 program=build/release/viewfold
 pytorch=(/usr/bin/python3 -W ignore bench/pytorch/train.py)
@@ -27,7 +26,7 @@ if [[ ! -x "$program" ]]; then
 fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-raw=$scratch/raw.jsonl
+raw=${RAW:-$scratch/raw.jsonl}
 
 # 10,000 small images as JPEG files where CIFAR-10 is missing.
 small=../shared/data/cifar10-jpeg.tar
@@ -43,7 +42,7 @@ large=$scratch/large
 measure() {
   local row=$1
   shift
-  "${prefix[@]}" /usr/bin/python3 tools/bench_quiet.py "$row" "${waits[@]}" "$@"
+  /usr/bin/python3 tools/bench_quiet.py "$row" "${waits[@]}" "$@"
 }
 
 # compare ROW IMAGES METHOD ENCODER WIDTH SIZE BATCH

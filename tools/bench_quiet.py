@@ -4,7 +4,8 @@
     /usr/bin/python3 tools/bench_quiet.py ROW [--disturbed] COMMAND...
 
 COMMAND prints one JSON object; here it gets "row" and "other_processes", the cores that all other processes kept busy
-meanwhile. --disturbed: once, whatever others do. PATIENCE: seconds of waiting before each try (default 1800).
+meanwhile. It waits and repeats for PATIENCE seconds (default 1800), then takes what there is; with --disturbed it does
+neither.
 """
 import json
 import os
@@ -14,7 +15,6 @@ import time
 
 QUIET = 0.1  # cores
 PATIENCE = float(os.environ.get("PATIENCE", 1800))  # seconds
-TRIES = 5
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,22 +36,21 @@ def cores_of_others(work):
     return result, (used_by_all() - used_by_us() - others) / (time.monotonic() - start)
 
 
-def wait_for_quiet():
-    end = time.monotonic() + PATIENCE
-    while cores_of_others(lambda: time.sleep(2))[1] > QUIET and time.monotonic() < end:
+def wait_for_quiet(end):
+    while time.monotonic() < end and cores_of_others(lambda: time.sleep(2))[1] > QUIET:
         time.sleep(5)
 
 
 def main():
     row, *command = sys.argv[1:]
-    disturbed = command[0] == "--disturbed"
-    if disturbed:
-        command = command[1:]
-    for left in range(0 if disturbed else TRIES - 1, -1, -1):
-        if not disturbed:
-            wait_for_quiet()
+    patience = PATIENCE
+    if command[0] == "--disturbed":
+        patience, command = 0, command[1:]
+    end = time.monotonic() + patience
+    while True:
+        wait_for_quiet(end)
         run, others = cores_of_others(lambda: subprocess.run(command, check=True, stdout=subprocess.PIPE))
-        if others <= QUIET or left == 0:
+        if others <= QUIET or time.monotonic() >= end:
             break
         print(f"{row}: other processes used {others:.2f} cores, once more", file=sys.stderr)
     print(json.dumps({"row": row, "other_processes": round(others, 3), **json.loads(run.stdout)}))
