@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "viewfold/image/annotations.hpp"
 #include "viewfold/image/codec.hpp"
 
 namespace viewfold {
@@ -50,6 +51,13 @@ class Dataset {
 
   /// Names of the classes in order of their number; empty when the data set has no labels.
   [[nodiscard]] virtual const std::vector<std::string>& class_names() const = 0;
+
+  /// Whether annotations() are known of any image.
+  [[nodiscard]] virtual bool has_annotations() const { return false; }
+
+  /// What is known about places in the image, in pixels of its stored size; nothing by default.
+  /// Throws as image() does.
+  [[nodiscard]] virtual Annotations annotations(std::size_t /*index*/) const { return {}; }
 
   /// What changes with the stored form of the image, found without reading it: size and times of
   /// its file. Empty where images are held as pixels already, so that no cache of them is of use.
