@@ -110,6 +110,10 @@ struct DatasetEntry {
 /// recognises it, saying what is there and which forms are understood.
 [[nodiscard]] std::unique_ptr<Dataset> open_dataset(const DatasetRequest& request);
 
+/// `spec` as it is understood in every working folder: the paths "DIR" and "cifar10:DIR" made
+/// absolute, a name left as it is. Never looks at the disk.
+[[nodiscard]] std::string absolute_spec(const std::string& spec);
+
 /// The splits of whatever `spec` names or holds. Throws as open_dataset().
 [[nodiscard]] std::vector<std::string> dataset_splits(const std::string& spec);
 
