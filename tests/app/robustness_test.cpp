@@ -282,6 +282,38 @@ TEST_F(Robustness, ARunWhoseCheckpointsAreDeletedWhileItTrainsMakesNewOnes) {
   expect_same_encoder("stopped");
 }
 
+TEST_F(Robustness, ABatchThatDoesNotFitIntoMemoryIsNamedBeforeTheFirstStep) {
+  // 64 x 2 views of 2048 x 2048 x 3 floats are 6.4 GB.
+  const auto words =
+      with(testing::small_run("pictures", "large"),
+           {"--batch", "64", "--size", "2048", "--views", "none", "--train.precision", "fp32"});
+  const auto ended = run_line(*folder_, "ulimit -v 4000000; " + quoted(words));
+  EXPECT_EQ(ended.code, 1) << ended.err;
+  EXPECT_TRUE(
+      contains(last_line(ended.err),
+               "viewfold: large: out of memory with train.batch_size = 64 (begin again with "
+               "a smaller one: viewfold pretrain --config large/resolved.toml --batch 32"))
+      << ended.err;
+  EXPECT_TRUE(contains(text("large/run.json"), "interrupted"));
+}
+
+// From too little memory for the program itself up to too little for the run.
+TEST_F(Robustness, MemoryThatRunsOutIsToldAndCostsNoCheckpoint) {
+  make_stopped_run();
+  const auto before = checkpoints_of(path("stopped"));
+  const std::string told = "stopped: out of memory with train.batch_size = 16";
+  Ended ended;
+  for (int megabytes = 300; !contains(ended.err, told); megabytes += 100) {
+    ended = run_line(*folder_, fmt::format("ulimit -v {}; timeout -s KILL 60 {}", megabytes * 1000,
+                                           quoted({"resume", "stopped"})));
+    ASSERT_NE(ended.code, 0) << "it ran with " << megabytes << " MB";
+    EXPECT_TRUE(checkpoints_of(path("stopped")) == before) << megabytes;
+  }
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_TRUE(contains(last_line(ended.err), "go on with: viewfold resume stopped)")) << ended.err;
+  expect_same_end("stopped");
+}
+
 // A jump of the wall clock cannot be made here without making it for the whole machine. What it can
 // reach is what is written down of it: times of files, and of lines and marks. A run goes on from
 // those of tomorrow and of yesterday as from others, because nothing else asks that clock.

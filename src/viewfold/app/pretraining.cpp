@@ -228,6 +228,15 @@ void remember_settings(const RunDir& run, RunConfig& config) {
   }
 }
 
+// OpenBLAS takes its working memory at the first product, and where there is none it asks for ever.
+// It takes it here, when it is known that there is enough.
+void take_blas_memory() {
+  constexpr std::int64_t kEnough = 256 << 20;  // bytes, twice what it takes
+  (void)at::empty({kEnough}, at::kByte);
+  constexpr std::int64_t kSide = 256;  // beyond what has kernels without working memory
+  (void)at::ones({kSide, kSide}).mm(at::ones({kSide, kSide}));
+}
+
 // Where not even this can be written, the status stays "running", as that of a killed process does;
 // what ended the run is the news.
 void mark_ended(const RunDir& run, RunStatus status) {
@@ -360,6 +369,7 @@ TrainResult run_to_end(const RunDir& run,
   at::set_num_threads(thread_count(experiment.config.train.threads));
   const auto method = make_initial_method(experiment.config);
   try {
+    take_blas_memory();
     cache_images(run, experiment, log);
     const TrainResult result = train_method(run, experiment, *method, log, progress);
     write_results(run, experiment, *method);
