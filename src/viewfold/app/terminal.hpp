@@ -23,7 +23,8 @@ class TerminalLog final : public LogSink {
 /// A progress bar on standard error; plain lines when that is no terminal.
 [[nodiscard]] Progress terminal_progress();
 
-/// From now on Ctrl-C and SIGTERM ask to stop; a second one kills as usual.
+/// From now on Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) ask to stop; a second one kills
+/// as usual. A closed pipe and a limit of file sizes are errors of writing, which kill nobody.
 void catch_stop_signals();
 [[nodiscard]] bool stop_requested();
 

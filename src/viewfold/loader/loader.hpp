@@ -32,7 +32,7 @@ struct LoaderOptions {
 /// statistics need equal batches. Throws UsageError when there is not even one.
 [[nodiscard]] std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size);
 
-/// Bytes of one batch.
+/// Bytes of one batch without annotations.
 [[nodiscard]] std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options);
 
 /// Makes the batches of a run. What a batch holds depends on seed and step only, never on threads.

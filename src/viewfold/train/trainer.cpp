@@ -40,7 +40,9 @@ class Loop {
   void report_step(const StepOutput& output, double loss);
   void watch(const StepOutput& output, double loss);
   void end_epoch();
-  void save() { save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer()); }
+  void save() {
+    save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer(), alarm_);
+  }
   void save_when_due();
   void stop_if_asked();
   [[nodiscard]] double rate() const;
@@ -61,15 +63,25 @@ class Loop {
 
 void Loop::restore() {
   const auto loaded =
-      load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer());
+      load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer(), alarm_);
   if (!loaded) {
-    parts_.metrics.truncate_after(0);  // of a run that ended before its first checkpoint
+    if (parts_.metrics.truncate_after(0)) {
+      parts_.log.warning(
+          fmt::format("{}: holds no checkpoint; the run begins again from its first step",
+                      parts_.checkpoints.string()));
+    }
     return;
   }
   for (const auto& reason : loaded->unreadable) {
     parts_.log.warning("passed over a checkpoint: " + reason);
   }
   step_ = loaded->step;
+  if (parts_.config.on_collapse == "stop" && alarm_.raised()) {
+    throw DivergedError(fmt::format(
+        "outputs have collapsed before step {}, as metrics.jsonl says (go on all the same with "
+        "--train.on_collapse warn)",
+        step_));
+  }
   result_.resumed_from = step_;
   parts_.metrics.truncate_after(step_);
   parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
