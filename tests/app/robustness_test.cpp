@@ -267,15 +267,16 @@ TEST_F(Robustness, NamesTheCheckpointsAndLeavesThemWhenNoneCanBeRead) {
 }
 
 TEST_F(Robustness, ARunWhoseCheckpointsAreDeletedWhileItTrainsMakesNewOnes) {
-  std::thread vandal([] {
-    while (testing::count_checkpoints(path("stopped")) < 2) {
+  fs::remove_all(path("stopped"));
+  std::jthread vandal([](const std::stop_token& ended) {
+    while (!ended.stop_requested() && testing::count_checkpoints(path("stopped")) < 2) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     std::error_code ignored;
     fs::remove_all(path("stopped/checkpoints"), ignored);
   });
-  fs::remove_all(path("stopped"));
   const auto ended = run_program(*folder_, long_run(*folder_, "stopped"));
+  vandal.request_stop();
   vandal.join();
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_EQ(testing::count_checkpoints(path("stopped")), 2U);
@@ -304,7 +305,7 @@ TEST_F(Robustness, MemoryThatRunsOutIsToldAndCostsNoCheckpoint) {
   const std::string told = "stopped: out of memory with train.batch_size = 16";
   Ended ended;
   for (int megabytes = 300; !contains(ended.err, told); megabytes += 100) {
-    ended = run_line(*folder_, fmt::format("ulimit -v {}; timeout -s KILL 60 {}", megabytes * 1000,
+    ended = run_line(*folder_, fmt::format("ulimit -v {}; timeout -s KILL 15 {}", megabytes * 1000,
                                            quoted({"resume", "stopped"})));
     ASSERT_NE(ended.code, 0) << "it ran with " << megabytes << " MB";
     EXPECT_TRUE(checkpoints_of(path("stopped")) == before) << megabytes;
