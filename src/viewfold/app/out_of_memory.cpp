@@ -17,9 +17,10 @@ bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const Error*>(&error) != nullptr) {
     return false;  // our own words, with names of files
   }
-  // LibTorch 1.13 and 2.x on the CPU, on a GPU, and oneDNN.
-  constexpr std::array<std::string_view, 4> kTexts{"can't allocate memory", "not enough memory",
-                                                   "out of memory", "could not create a memory"};
+  // LibTorch 1.13 and 2.x on the CPU, on a GPU, oneDNN, and OpenCV.
+  constexpr std::array<std::string_view, 5> kTexts{"can't allocate memory", "not enough memory",
+                                                   "out of memory", "could not create a memory",
+                                                   "Insufficient memory"};
   const std::string_view text = error.what();
   return std::any_of(kTexts.begin(), kTexts.end(), [&](std::string_view part) {
     return text.find(part) != std::string_view::npos;
