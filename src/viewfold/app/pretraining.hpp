@@ -11,6 +11,7 @@
 #include "viewfold/core/run_dir.hpp"
 #include "viewfold/eval/encoder_file.hpp"
 #include "viewfold/methods/method.hpp"
+#include "viewfold/tensor/communicator.hpp"
 #include "viewfold/train/trainer.hpp"
 
 namespace viewfold {
@@ -23,7 +24,9 @@ struct Experiment {
 
 /// Reads all settings and opens the images. What is left open ("auto", 0) is decided here from
 /// images and machine, so that the resolved settings mean the same everywhere.
-[[nodiscard]] Experiment read_experiment(const ConfigSource& source, LogSink& log);
+///
+/// sharers  processes on this machine, which divide its cores
+[[nodiscard]] Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers = 1);
 
 /// The network that a run trains.
 [[nodiscard]] EncoderSpec encoder_spec(const RunConfig& config);
@@ -51,6 +54,18 @@ void write_run_start(const RunDir& run, Experiment& experiment);
 
 /// Trains to the end from the newest checkpoint, if any, then writes encoder, card, pictures and
 /// report. The status of the run says how it ended, whatever is thrown.
-TrainResult run_to_end(const RunDir& run, Experiment& experiment, LogSink& log, Progress& progress);
+///
+/// processes  those that train together; this is rank 0 of them
+TrainResult run_to_end(const RunDir& run,
+                       Experiment& experiment,
+                       const Communicator& processes,
+                       LogSink& log,
+                       Progress& progress);
+
+/// What the other ranks do meanwhile: they train with rank 0, and leave nothing behind.
+void train_beside(const Experiment& experiment,
+                  const Communicator& processes,
+                  LogSink& log,
+                  Progress& progress);
 
 }  // namespace viewfold

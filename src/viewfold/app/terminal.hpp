@@ -23,7 +23,8 @@ class TerminalLog final : public LogSink {
 /// A progress bar on standard error; plain lines when that is no terminal.
 [[nodiscard]] Progress terminal_progress();
 
-/// From now on Ctrl-C and SIGTERM ask to stop; a second one kills as usual.
+/// From now on Ctrl-C and SIGTERM ask to stop; a second one kills, as
+/// usual, when it comes more than two seconds later.
 void catch_stop_signals();
 [[nodiscard]] bool stop_requested();
 

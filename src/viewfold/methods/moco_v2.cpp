@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
+#include "viewfold/core/error.hpp"
 #include "viewfold/methods/method.hpp"
+#include "viewfold/nn/batch_norm.hpp"
 #include "viewfold/nn/heads.hpp"
 #include "viewfold/nn/losses/info_nce.hpp"
 #include "viewfold/nn/momentum.hpp"
@@ -88,19 +92,24 @@ class MocoV2 final : public Method {
     module_.register_module("queue", queue_);
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
-    check_queue_size(config_.queue_size, batch.size() * (config_.symmetric ? 2 : 1));
+  StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
+    const auto& processes = context.communicator;
+    const auto n = batch.size();
+    check_queue_size(config_.queue_size, processes.size() * n * (config_.symmetric ? 2 : 1));
     ema_update(*key_encoder_, *encoder_, config_.momentum);
     ema_update(*key_head_, *head_, config_.momentum);
     const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
-    const auto k1 = keys(batch.view(1));                               // [N, D]
-    auto loss = info_nce_with_queue(q0, k1, queue_->rows(), config_.temperature);
+    const auto k1 = keys(batch.view(1), processes);                    // [N of all processes, D]
+    const auto first = processes.rank() * n;                           // of the own keys
+    auto loss =
+        info_nce_with_queue(q0, k1.narrow(0, first, n), queue_->rows(), config_.temperature);
     fresh_keys_ = k1;
     if (config_.symmetric) {
       const auto q1 = head_->forward(encoder_->forward(batch.view(1)));  // [N, D]
-      const auto k0 = keys(batch.view(0));                               // [N, D]
-      loss = loss.add(info_nce_with_queue(q1, k0, queue_->rows(), config_.temperature));
-      fresh_keys_ = at::cat({k1, k0});  // [2N, D]
+      const auto k0 = keys(batch.view(0), processes);                    // [N of all processes, D]
+      loss = loss.add(
+          info_nce_with_queue(q1, k0.narrow(0, first, n), queue_->rows(), config_.temperature));
+      fresh_keys_ = at::cat({k1, k0});
     }
     return {.loss = loss, .embedding = q0.detach()};
   }
@@ -123,21 +132,44 @@ class MocoV2 final : public Method {
   }
 
  private:
-  at::Tensor keys(const at::Tensor& view) {
+  // view     [N, C, S, S]
+  // returns  [N of all processes, D], in the order of all_gather()
+  at::Tensor keys(const at::Tensor& view, const Communicator& processes) {
     const torch::NoGradGuard no_grad;
-    const auto n = view.size(0);
+    const auto n = view.size(0) * processes.size();
     // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
     // Sec. 3.3).
     const auto splits = equal_parts(n, config_.norm_splits);
     const auto order = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
+    const auto shuffled =
+        splits > 1 ? processes.exchange_rows(view, order) : view;  // of this process
     std::vector<at::Tensor> parts;
-    for (const auto& part : view.index_select(0, order).chunk(splits)) {
+    for (const auto& part : shuffled.chunk(parts_here(splits, processes))) {
       parts.push_back(key_head_->forward(
           key_encoder_->forward(part.contiguous(at::MemoryFormat::ChannelsLast))));
     }
-    auto k = at::cat(parts).to(at::kFloat);             // [N, D], shuffled
+    auto k = at::cat(parts).to(at::kFloat);             // shuffled
     k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));   // unit rows
-    return at::empty_like(k).index_copy_(0, order, k);  // [N, D], in the order of `view`
+    k = processes.all_gather(k);                        // [N of all processes, D]
+    return at::empty_like(k).index_copy_(0, order, k);  // in the order of the views
+  }
+
+  // How many of the sub-batches this process has; where it has but a share of one, the others that
+  // have the rest of it share its batch norm.
+  std::int64_t parts_here(std::int64_t splits, const Communicator& processes) {
+    const std::int64_t size = processes.size();
+    if (splits % size != 0 && size % splits != 0) {
+      throw UsageError(fmt::format(
+          "{} shuffled sub-batches do not divide among {} processes (use --method.norm_splits {})",
+          splits, size, size));
+    }
+    if (key_splits_ != splits) {
+      key_splits_ = splits;
+      const auto sharers = processes.part(static_cast<int>(std::min(splits, size)));
+      share_batch_norm(*key_encoder_, sharers);
+      share_batch_norm(*key_head_, sharers);
+    }
+    return std::max<std::int64_t>(1, splits / size);
   }
 
   MocoV2Config config_;
@@ -146,7 +178,8 @@ class MocoV2 final : public Method {
   std::shared_ptr<Mlp> head_;
   std::shared_ptr<Mlp> key_head_;
   std::shared_ptr<KeyQueue> queue_;
-  at::Tensor fresh_keys_;
+  at::Tensor fresh_keys_;        // of all processes
+  std::int64_t key_splits_ = 0;  // for which the key networks share their batch norm
   torch::nn::Module module_;
 };
 

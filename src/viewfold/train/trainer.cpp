@@ -8,8 +8,11 @@
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/nn/batch_norm.hpp"
+#include "viewfold/nn/state.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
+#include "viewfold/train/gradient_sum.hpp"
 #include "viewfold/train/optimizer.hpp"
 #include "viewfold/train/slowdown_watch.hpp"
 
@@ -22,34 +25,57 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// Channels-last weights are not contiguous, but take part as any other.
+void broadcast_any(const Communicator& communicator, at::Tensor tensor) {
+  const auto values = tensor.contiguous();
+  communicator.broadcast(values);
+  tensor.copy_(values);
+}
+
 // The state of one run of the loop; each function is one of its duties.
 class Loop {
  public:
   explicit Loop(const TrainerParts& parts)
       : parts_(parts),
+        communicator_(parts.communicator),
         optimizer_(parts.task, parts.config),
+        gradients_(parts.task.module().parameters(), parts.communicator),
         alarm_(parts.task.known_constants(parts.config.batch_size)),
         total_(parts.config.epochs * parts.steps_per_epoch),
         warmup_(
             std::llround(parts.config.warmup_epochs * static_cast<double>(parts.steps_per_epoch))),
         peak_(peak_lr(parts.config)),
-        bf16_(uses_bf16(parts.config.precision)) {}
+        bf16_(uses_bf16(parts.config.precision)) {
+    share_batch_norm(parts.task.module(), communicator_);
+  }
 
   TrainResult run();
 
  private:
   void restore();
+  void read_checkpoint();
+  void share_state();
   StepOutput one_step(const ViewBatch& batch);
+  // What all processes must know of a step before they go on.
+  struct Agreement {
+    double loss = 0.0;  // mean over the whole batch
+    bool stop = false;  // one of them was asked to stop
+  };
+  [[nodiscard]] Agreement agree(const StepOutput& output) const;
   void report_step(const StepOutput& output, double loss);
   void watch(const StepOutput& output, double loss);
+  std::string record(const StepOutput& output, const at::Tensor& embedding, double loss);
   void end_epoch();
-  void save() { save_checkpoint(parts_.checkpoints, step_, parts_.task, optimizer_); }
+  void save();
   void save_when_due();
-  void stop_if_asked();
+  void stop_when(bool asked);
+  [[nodiscard]] bool writes() const { return communicator_.rank() == 0; }
   [[nodiscard]] double rate() const;
 
   const TrainerParts& parts_;
+  const Communicator& communicator_;
   Optimizer optimizer_;
+  GradientSum gradients_;
   CollapseAlarm alarm_;
   SlowdownWatch slowdown_;
   std::unique_ptr<Loader> loader_;
@@ -66,9 +92,35 @@ class Loop {
 };
 
 void Loop::restore() {
+  if (writes()) {
+    read_checkpoint();
+  }
+  share_state();
+}
+
+// All processes begin with the state of rank 0, which need not be able to share its files.
+void Loop::share_state() {
+  if (communicator_.size() == 1) {
+    return;
+  }
+  const auto step = at::full({1}, step_, at::kLong);
+  communicator_.broadcast(step);
+  step_ = step.item<std::int64_t>();
+  result_.resumed_from = step_;
+  auto state = optimizer_.state();
+  for (auto& item : state) {
+    broadcast_any(communicator_, item.tensor);
+  }
+  optimizer_.load_state(state);
+  for (const auto& item : module_state(parts_.task.module())) {
+    broadcast_any(communicator_, item.tensor);
+  }
+}
+
+void Loop::read_checkpoint() {
   const auto loaded = load_latest_checkpoint(parts_.checkpoints, parts_.task, optimizer_);
   if (!loaded) {
-    parts_.metrics.truncate_after(0);  // of a run that ended before its first checkpoint
+    parts_.metrics->truncate_after(0);  // of a run that ended before its first checkpoint
     return;
   }
   for (const auto& reason : loaded->unreadable) {
@@ -76,7 +128,7 @@ void Loop::restore() {
   }
   step_ = loaded->step;
   result_.resumed_from = step_;
-  parts_.metrics.truncate_after(step_);
+  parts_.metrics->truncate_after(step_);
   parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
 }
 
@@ -84,7 +136,7 @@ StepOutput Loop::one_step(const ViewBatch& batch) {
   // The only use of the global generator: whatever a step draws from it depends on the step alone.
   torch::manual_seed(derive_seed(
       {.seed = parts_.seed, .stream = "step", .sample = static_cast<std::uint32_t>(step_)}));
-  const StepContext context{.step = step_, .total_steps = total_};
+  const StepContext context{.step = step_, .total_steps = total_, .communicator = communicator_};
   optimizer_.zero_grad();
   StepOutput output;
   {
@@ -92,6 +144,7 @@ StepOutput Loop::one_step(const ViewBatch& batch) {
     output = parts_.task.training_step(batch, context);
   }
   output.loss.backward();
+  gradients_.finish();
   optimizer_.step(cosine_lr(peak_, step_, total_, warmup_), peak_);
   parts_.task.after_optimizer_step(context);
   return output;
@@ -105,7 +158,17 @@ void Loop::watch(const StepOutput& output, double loss) {
   if (step_ % parts_.config.log_every != 0 && step_ != total_) {
     return;
   }
-  const auto spread = spread_statistics(output.embedding);
+  const auto embedding = communicator_.all_gather(output.embedding);  // [N of all processes, D]
+  const auto alarm = communicator_.broadcast(writes() ? record(output, embedding, loss) : "");
+  if (!alarm.empty() && parts_.config.on_collapse == "stop") {
+    save();
+    throw DivergedError(alarm + " (train.on_collapse = \"stop\"; the checkpoint is kept)");
+  }
+}
+
+// Writes what is measured at this step; returns the collapse that it shows, if any.
+std::string Loop::record(const StepOutput& output, const at::Tensor& embedding, double loss) {
+  const auto spread = spread_statistics(embedding);
   std::vector<std::pair<std::string, double>> scalars{
       {"loss", loss},
       {"lr", cosine_lr(peak_, step_ - 1, total_, warmup_)},
@@ -115,18 +178,14 @@ void Loop::watch(const StepOutput& output, double loss) {
       {"rank", spread.effective_rank}};
   scalars.insert(scalars.end(), output.scalars.begin(), output.scalars.end());
   const std::int64_t epoch = (step_ - 1) / parts_.steps_per_epoch;
-  parts_.metrics.write("train", scalars, step_, epoch);
-  parts_.tensorboard.write("train", scalars, step_);
+  parts_.metrics->write("train", scalars, step_, epoch);
+  parts_.tensorboard->write("train", scalars, step_);
   const auto message = alarm_.observe(step_, loss, spread);
-  if (!message) {
-    return;
+  if (message) {
+    parts_.log.warning(*message);
+    parts_.metrics->write_message("alarm", *message, step_, epoch);
   }
-  parts_.log.warning(*message);
-  parts_.metrics.write_message("alarm", *message, step_, epoch);
-  if (parts_.config.on_collapse == "stop") {
-    save();
-    throw DivergedError(*message + " (train.on_collapse = \"stop\"; the checkpoint is kept)");
-  }
+  return message.value_or("");
 }
 
 void Loop::report_step(const StepOutput& output, double loss) {
@@ -142,20 +201,26 @@ void Loop::report_step(const StepOutput& output, double loss) {
 
 void Loop::end_epoch() {
   const std::int64_t epochs_done = step_ / parts_.steps_per_epoch;
-  if (!parts_.after_epoch) {
+  if (!parts_.after_epoch || !writes()) {
     return;
   }
   const auto scalars = parts_.after_epoch(epochs_done);
   if (scalars.empty()) {
     return;
   }
-  parts_.metrics.write("online", scalars, step_, epochs_done - 1);
-  parts_.tensorboard.write("online", scalars, step_);
+  parts_.metrics->write("online", scalars, step_, epochs_done - 1);
+  parts_.tensorboard->write("online", scalars, step_);
   std::string line = fmt::format("epoch {}", epochs_done);
   for (const auto& [name, value] : scalars) {
     line += fmt::format("  {} {:.4f}", name, value);
   }
   parts_.log.info(line);
+}
+
+void Loop::save() {
+  if (writes()) {
+    save_checkpoint(parts_.checkpoints, step_, parts_.task, optimizer_);
+  }
 }
 
 void Loop::save_when_due() {
@@ -166,12 +231,21 @@ void Loop::save_when_due() {
   last_save_ = Clock::now();
 }
 
-void Loop::stop_if_asked() {
-  if (!parts_.stop_requested || !parts_.stop_requested()) {
+void Loop::stop_when(bool asked) {
+  if (!asked) {
     return;
   }
   save();
+  communicator_.barrier();  // nobody leaves before it is saved
   throw Interrupted(fmt::format("stopped after step {} of {}, everything is saved", step_, total_));
+}
+
+Loop::Agreement Loop::agree(const StepOutput& output) const {
+  const bool asked = parts_.stop_requested && parts_.stop_requested();
+  const auto sums = at::tensor({output.loss.item<double>(), asked ? 1.0 : 0.0}, at::kDouble);
+  communicator_.all_reduce_sum(sums);
+  return {.loss = sums[0].item<double>() / communicator_.size(),
+          .stop = sums[1].item<double>() > 0.0};
 }
 
 TrainResult Loop::run() {
@@ -185,10 +259,10 @@ TrainResult Loop::run() {
     const ViewBatch batch = loader_->next();
     const auto compute_start = Clock::now();
     const StepOutput output = one_step(batch);
-    const double loss = output.loss.item<double>();
+    const auto [loss, stop] = agree(output);
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
     train_seconds_ += seconds_since(step_start);
-    views_ += batch.size() * batch.views();
+    views_ += batch.size() * batch.views() * communicator_.size();
     ++step_;
     if (!std::isfinite(loss)) {
       throw DivergedError(
@@ -202,11 +276,12 @@ TrainResult Loop::run() {
       end_epoch();
     }
     if (step_ < total_) {
-      stop_if_asked();
+      stop_when(stop);
       save_when_due();
     }
   }
   save();
+  communicator_.barrier();
   parts_.progress.finish();
   result_.steps = step_;
   result_.seconds = seconds_since(start_);
