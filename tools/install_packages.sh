@@ -3,7 +3,7 @@
 set -euo pipefail
 packages=(
   g++ cmake make ninja-build ccache lld pkg-config git ca-certificates
-  libtorch-dev libopenblas0-pthread libopenblas-dev libopencv-dev libopencv-contrib-dev libfaiss-dev
+  libtorch-dev libopenblas0-pthread libopenblas-dev libopencv-dev libopencv-contrib-dev libfaiss-dev libdnnl-dev
   libgloo-dev libturbojpeg0-dev libpng-dev libwebp-dev libtiff-dev zlib1g-dev libxxhash-dev libtomlplusplus-dev libcli11-dev libfmt-dev
   libspdlog-dev nlohmann-json3-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
   dataset-fashion-mnist protobuf-compiler python3-torch python3-torchvision

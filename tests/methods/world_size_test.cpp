@@ -8,6 +8,7 @@
 #include "viewfold/core/error.hpp"
 #include "viewfold/methods/method.hpp"
 #include "viewfold/nn/batch_norm.hpp"
+#include "viewfold/nn/fused/block.hpp"
 #include "viewfold/nn/state.hpp"
 #include "viewfold/train/gradient_sum.hpp"
 #include "viewfold/train/optimizer.hpp"
@@ -25,6 +26,7 @@ struct Case {
   const MethodEntry& entry;
   ImageScale scale = ImageScale::kSmall;
   Settings settings = {};
+  bool fused = false;
 
   [[nodiscard]] std::string name() const {
     std::string text(entry.name);
@@ -32,7 +34,7 @@ struct Case {
     for (const auto& [key, value] : settings) {
       text += " " + key + "=" + value;
     }
-    return text;
+    return text + (fused ? " fused" : "");
   }
 };
 
@@ -47,7 +49,8 @@ std::unique_ptr<Method> make_method(const Case& c) {
   const std::string stem = c.scale == ImageScale::kSmall ? "cifar" : "imagenet";
   return c.entry.make(
       *config,
-      {.encoder = {.name = "resnet18", .width = 4, .stem = stem, .input_size = 16}, .seed = 1});
+      {.encoder = {.name = "resnet18", .width = c.fused ? 16 : 4, .stem = stem, .input_size = 16},
+       .seed = 1});
 }
 
 // The part of the batch of a step that process `rank` of `size` has.
@@ -76,9 +79,9 @@ struct Outcome {
 
 // Steps as the loop takes them.
 Outcome take_steps(const Case& c, const Communicator& processes) {
+  const fused::FusedGuard guard(c.fused);
   const auto method = make_method(c);
   TrainConfig config;
-  config.base_lr = 0.1;
   Optimizer optimizer(*method, config);
   GradientSum gradients(method->module().parameters(), processes);
   share_batch_norm(method->module(), processes);
@@ -143,9 +146,11 @@ std::vector<Case> all_cases() {
   for (const auto& entry : method_table()) {
     cases.push_back({entry, ImageScale::kSmall});
     cases.push_back({entry, ImageScale::kLarge});
+    cases.push_back({entry, ImageScale::kSmall, {}, true});
     if (entry.name == "moco_v2") {
       cases.push_back({entry, ImageScale::kSmall, {{"norm_splits", "1"}}});
       cases.push_back({entry, ImageScale::kSmall, {{"norm_splits", "2"}}});
+      cases.push_back({entry, ImageScale::kSmall, {{"norm_splits", "2"}}, true});
       cases.push_back({entry, ImageScale::kSmall, {{"symmetric", "false"}, {"norm_splits", "4"}}});
     }
   }

@@ -114,6 +114,25 @@ TEST(ViewBatch, GivesDrawnParametersAsTypedColumns) {
   EXPECT_EQ(batch.column("rotation.degrees")[3].item<float>(), 4.0F);
 }
 
+TEST(ViewBatch, ShrinksItsViews) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    ViewBatch batch;
+    batch.indices = {0, 1};
+    // A ramp along the width: shrunk by two, each value is the mean of what it covers.
+    const auto ramp = at::arange(8, at::kFloat).expand({2, 3, 8, 8});
+    batch.groups = {ramp.to(type).contiguous(at::MemoryFormat::ChannelsLast),
+                    at::ones({4, 3, 4, 4}, type)};
+    batch.shrink([](std::int64_t full) { return full == 8 ? 4 : full; });
+    EXPECT_EQ(batch.groups[0].sizes(), (std::vector<std::int64_t>{2, 3, 4, 4}));
+    EXPECT_EQ(batch.groups[0].scalar_type(), type);
+    EXPECT_TRUE(batch.groups[0].is_contiguous(at::MemoryFormat::ChannelsLast));
+    const auto row = batch.groups[0][1][2][3].to(at::kFloat);
+    EXPECT_NEAR(row[1].item<double>(), 2.5, 0.02);
+    EXPECT_NEAR(row[2].item<double>(), 4.5, 0.02);
+    EXPECT_EQ(batch.groups[1].size(2), 4);
+  }
+}
+
 TEST(ViewBatch, RefusesColumnsThatDoNotExist) {
   const auto batch = batch_with_records();
   for (const char* name : {"rotation", "rotation.sigma", "rotation#2.degrees", "rotation#x.degrees",

@@ -272,6 +272,23 @@ TEST(CosineLr, HasItsCorners) {
   EXPECT_DOUBLE_EQ(cosine_lr(2.0, 1, 4, 8), 0.5);
 }
 
+TEST(SizeAt, GrowsInMultiplesOfFour) {
+  TrainConfig config;
+  EXPECT_EQ(size_at(config, 32, 0, 100), 32) << "off by default";
+  config.first_size = 18;
+  config.growth = 0.5;
+  EXPECT_EQ(size_at(config, 32, 0, 100), 18);
+  EXPECT_EQ(size_at(config, 32, 5, 100), 18);   // 19.4
+  EXPECT_EQ(size_at(config, 32, 10, 100), 20);  // 20.8
+  EXPECT_EQ(size_at(config, 32, 30, 100), 24);  // 26.4
+  EXPECT_EQ(size_at(config, 32, 49, 100), 28);  // 31.7
+  EXPECT_EQ(size_at(config, 32, 50, 100), 32);
+  EXPECT_EQ(size_at(config, 32, 99, 100), 32);
+  EXPECT_EQ(size_at(config, 16, 0, 100), 16) << "smaller views stay as they are";
+  config.growth = 0.0;
+  EXPECT_EQ(size_at(config, 32, 0, 100), 32);
+}
+
 TEST(PeakLr, ScalesWithTheBatch) {
   TrainConfig config;
   config.base_lr = 0.3;

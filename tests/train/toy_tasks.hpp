@@ -48,6 +48,7 @@ class ToyTask final : public Task {
   }
 
   StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
+    sizes.push_back(batch.groups.front().size(2));
     const auto embed = [this](const at::Tensor& x) { return norm_(conv_(x)).mean({2, 3}); };
     const auto z0 = embed(batch.view(0)).to(at::kFloat);
     const auto z1 = embed(batch.view(1)).to(at::kFloat);
@@ -64,6 +65,7 @@ class ToyTask final : public Task {
 
   std::int64_t nan_at_step = -1;
   bool collapsed = false;
+  std::vector<std::int64_t> sizes;  // of the views of each step
 
  private:
   torch::nn::Conv2d conv_{nullptr};

@@ -161,6 +161,17 @@ TEST(Trainer, EndsWithTheSameBitsWhenInterruptedAtAnyStep) {
   }
 }
 
+TEST(Trainer, GrowsItsViewsFromTheSizeThatWasAskedFor) {
+  ToyRun run;
+  run.config.first_size = 4;
+  run.config.growth = 0.7;  // 4.2 of the 6 steps
+  const auto task = new_task();
+  EXPECT_THROW((void)run.train(*task, 3), Interrupted);
+  EXPECT_EQ(task->sizes, (std::vector<std::int64_t>{4, 4, 4}));
+  (void)run.train(*task);
+  EXPECT_EQ(task->sizes, (std::vector<std::int64_t>{4, 4, 4, 4, 4, 8}));
+}
+
 TEST(Trainer, SavesWhenAskedToStopAndSaysSo) {
   ToyRun run;
   try {

@@ -98,20 +98,20 @@ class MocoV2 final : public Method {
     check_queue_size(config_.queue_size, processes.size() * n * (config_.symmetric ? 2 : 1));
     ema_update(*key_encoder_, *encoder_, config_.momentum);
     ema_update(*key_head_, *head_, config_.momentum);
-    const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
-    const auto k1 = keys(batch.view(1), processes);                    // [N of all processes, D]
-    const auto first = processes.rank() * n;                           // of the own keys
-    auto loss =
-        info_nce_with_queue(q0, k1.narrow(0, first, n), queue_->rows(), config_.temperature);
-    fresh_keys_ = k1;
-    if (config_.symmetric) {
-      const auto q1 = head_->forward(encoder_->forward(batch.view(1)));  // [N, D]
-      const auto k0 = keys(batch.view(0), processes);                    // [N of all processes, D]
-      loss = loss.add(
-          info_nce_with_queue(q1, k0.narrow(0, first, n), queue_->rows(), config_.temperature));
-      fresh_keys_ = at::cat({k1, k0});
+    const auto loss = [&](const at::Tensor& q, const at::Tensor& k) {
+      const auto own = k.narrow(0, processes.rank() * n, n);
+      return info_nce_with_queue(q, own, queue_->rows(), config_.temperature);
+    };
+    if (!config_.symmetric) {
+      const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
+      fresh_keys_ = keys(batch.view(1), 1, processes).front();           // [N of all, D]
+      return {.loss = loss(q0, fresh_keys_), .embedding = q0.detach()};
     }
-    return {.loss = loss, .embedding = q0.detach()};
+    const auto& views = batch.groups.front();                                   // [2N, C, S, S]
+    const auto q = head_->forward(encoder_->forward_parts(views, 2)).chunk(2);  // [N, D] each
+    const auto k = keys(views, 2, processes);  // [N of all, D] each
+    fresh_keys_ = at::cat({k[1], k[0]});
+    return {.loss = loss(q[0], k[1]).add(loss(q[1], k[0])), .embedding = q[0].detach()};
   }
 
   // The positives of a step must not be among its negatives.
@@ -132,26 +132,34 @@ class MocoV2 final : public Method {
   }
 
  private:
-  // view     [N, C, S, S]
-  // returns  [N of all processes, D], in the order of all_gather()
-  at::Tensor keys(const at::Tensor& view, const Communicator& processes) {
+  // views    [count * N, C, S, S]: `count` views of the N samples of this process
+  // returns  of each view, [N of all processes, D] in the order of all_gather()
+  std::vector<at::Tensor> keys(const at::Tensor& views,
+                               std::int64_t count,
+                               const Communicator& processes) {
     const torch::NoGradGuard no_grad;
-    const auto n = view.size(0) * processes.size();
+    const auto n = views.size(0) / count * processes.size();
     // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
     // Sec. 3.3).
     const auto splits = equal_parts(n, config_.norm_splits);
-    const auto order = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
-    const auto shuffled =
-        splits > 1 ? processes.exchange_rows(view, order) : view;  // of this process
-    std::vector<at::Tensor> parts;
-    for (const auto& part : shuffled.chunk(parts_here(splits, processes))) {
-      parts.push_back(key_head_->forward(
-          key_encoder_->forward(part.contiguous(at::MemoryFormat::ChannelsLast))));
+    std::vector<at::Tensor> orders;
+    std::vector<at::Tensor> shuffled;
+    for (const auto& view : views.chunk(count)) {
+      orders.push_back(splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong));
+      shuffled.push_back(splits > 1 ? processes.exchange_rows(view, orders.back()) : view);
     }
-    auto k = at::cat(parts).to(at::kFloat);             // shuffled
-    k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));   // unit rows
-    k = processes.all_gather(k);                        // [N of all processes, D]
-    return at::empty_like(k).index_copy_(0, order, k);  // in the order of the views
+    const auto parts = count * parts_here(splits, processes);
+    auto k = key_head_
+                 ->forward(key_encoder_->forward_parts(
+                     at::cat(shuffled).contiguous(at::MemoryFormat::ChannelsLast), parts))
+                 .to(at::kFloat);                      // [count * N, D], shuffled
+    k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));  // unit rows
+    auto of_views = k.chunk(count);
+    for (std::size_t v = 0; v < of_views.size(); ++v) {
+      const auto all = processes.all_gather(of_views[v]);
+      of_views[v] = at::empty_like(all).index_copy_(0, orders[v], all);
+    }
+    return of_views;
   }
 
   // How many of the sub-batches this process has; where it has but a share of one, the others that

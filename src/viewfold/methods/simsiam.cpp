@@ -55,10 +55,11 @@ class SimSiam final : public Method {
 
   StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
     // One view at a time: batch norm must see the statistics of one view, as in the paper's Alg. 1.
-    const auto z1 = projector_->forward(encoder_->forward(batch.view(0)));  // [N, D]
-    const auto z2 = projector_->forward(encoder_->forward(batch.view(1)));  // [N, D]
-    const auto p1 = predictor_->forward(z1);                                // [N, D]
-    const auto p2 = predictor_->forward(z2);                                // [N, D]
+    const auto features = encoder_->forward_parts(batch.groups.front(), 2).chunk(2);
+    const auto z1 = projector_->forward(features[0]);  // [N, D]
+    const auto z2 = projector_->forward(features[1]);  // [N, D]
+    const auto p1 = predictor_->forward(z1);           // [N, D]
+    const auto p2 = predictor_->forward(z2);           // [N, D]
     const auto distance = [this](const at::Tensor& p, const at::Tensor& z) {
       return config_.stop_gradient
                  ? negative_cosine(p, z)

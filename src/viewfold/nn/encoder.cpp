@@ -4,11 +4,22 @@
 #include <algorithm>
 #include <vector>
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
 
 namespace viewfold {
+
+at::Tensor Encoder::forward_parts(const at::Tensor& x, std::int64_t parts) {
+  check(parts >= 1 && x.size(0) % parts == 0,
+        fmt::format("a batch of {} has no {} equal parts", x.size(0), parts));
+  std::vector<at::Tensor> features;
+  for (const auto& part : x.chunk(parts)) {
+    features.push_back(forward(part.contiguous(at::MemoryFormat::ChannelsLast)));
+  }
+  return at::cat(features);
+}
 
 void EncoderConfig::visit(FieldVisitor& v) {
   v.field("width", width,

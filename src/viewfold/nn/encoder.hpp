@@ -19,6 +19,11 @@ class Encoder : public torch::nn::Module {
   /// x        [N, C, H, W] float32, normalised
   /// returns  [N, D], D = feature_dim()
   virtual at::Tensor forward(const at::Tensor& x) = 0;
+
+  /// Features of a batch whose `parts` equal parts are batches of their own for batch norm: in
+  /// training, each is normalised by its own statistics. Throws ContractViolation when N is no
+  /// multiple of `parts`.
+  virtual at::Tensor forward_parts(const at::Tensor& x, std::int64_t parts);
   [[nodiscard]] virtual std::int64_t feature_dim() const = 0;
 };
 

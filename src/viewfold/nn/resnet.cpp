@@ -1,10 +1,14 @@
-// Implements residual networks; sums and rectifications happen in place, in the block's own
-// tensors.
+// Implements residual networks: block by block as one fused step each, or by LibTorch's modules;
+// there, sums and rectifications happen in place, in the block's own tensors.
 #include "viewfold/nn/resnet.hpp"
 
 #include <string>
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
+
+#include "viewfold/core/error.hpp"
+#include "viewfold/nn/fused/block.hpp"
 
 namespace viewfold {
 namespace {
@@ -25,7 +29,21 @@ class Block : public torch::nn::Module {
   // The scale that, at zero, makes the block the identity (arXiv:1706.02677, Sec. 5.1).
   virtual at::Tensor last_scale() = 0;
 
+  // The same block for fused::block_forward.
+  fused::BlockLayers layers() {
+    fused::BlockLayers layers{.chain = chain(), .shortcut = fused::Shortcut::kInput};
+    if (!downsample_.is_empty()) {
+      layers.shortcut = fused::Shortcut::kProjection;
+      layers.projection = {
+          torch::nn::Conv2d(std::dynamic_pointer_cast<torch::nn::Conv2dImpl>(downsample_->ptr(0))),
+          BatchNorm2d(std::dynamic_pointer_cast<BatchNorm2dImpl>(downsample_->ptr(1)))};
+    }
+    return layers;
+  }
+
  protected:
+  virtual std::vector<fused::ConvNorm> chain() = 0;
+
   // The 1x1 projection that lets the input be added to an output of another shape.
   void make_downsample(std::int64_t in, std::int64_t out, std::int64_t stride) {
     if (stride != 1 || in != out) {
@@ -63,6 +81,9 @@ class BasicBlock : public Block {
 
   at::Tensor last_scale() override { return bn2_->weight; }
 
+ protected:
+  std::vector<fused::ConvNorm> chain() override { return {{conv1_, bn1_}, {conv2_, bn2_}}; }
+
  private:
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
   BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
@@ -90,6 +111,11 @@ class Bottleneck : public Block {
   }
 
   at::Tensor last_scale() override { return bn3_->weight; }
+
+ protected:
+  std::vector<fused::ConvNorm> chain() override {
+    return {{conv1_, bn1_}, {conv2_, bn2_}, {conv3_, bn3_}};
+  }
 
  private:
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, conv3_{nullptr};
@@ -143,6 +169,35 @@ void ResNet::initialise(bool zero_init_residual) {
 }
 
 at::Tensor ResNet::forward(const at::Tensor& x) {
+  return forward_parts(x, 1);
+}
+
+at::Tensor ResNet::forward_parts(const at::Tensor& x, std::int64_t parts) {
+  const fused::BlockLayers stem{.chain = {{conv1_, bn1_}}};
+  // The stages' channels are a multiple of the stem's: what fits the stem fits them.
+  if (fused::enabled() && fused::supports(x, stem)) {
+    return fused_forward(x, stem, is_training() ? parts : 1);
+  }
+  return parts > 1 ? Encoder::forward_parts(x, parts) : plain_forward(x);
+}
+
+at::Tensor ResNet::fused_forward(const at::Tensor& x,
+                                 const fused::BlockLayers& stem,
+                                 std::int64_t parts) {
+  const auto type = at::autocast::is_cpu_enabled() ? at::kBFloat16 : at::kFloat;
+  auto maps = fused::block_forward(x.to(type), stem, parts);
+  if (pools_) {
+    maps = at::max_pool2d(maps, 3, 2, 1);
+  }
+  for (const auto& stage : stages_) {
+    for (const auto& module : stage->children()) {
+      maps = fused::block_forward(maps, dynamic_cast<Block&>(*module).layers(), parts);
+    }
+  }
+  return maps.mean({2, 3});
+}
+
+at::Tensor ResNet::plain_forward(const at::Tensor& x) {
   auto maps = bn1_(conv1_(x)).relu_();  // [N, width, H, W], or half of H, W
   if (pools_) {
     maps = at::max_pool2d(maps, 3, 2, 1);

@@ -10,6 +10,7 @@
 
 #include "viewfold/nn/batch_norm.hpp"
 #include "viewfold/nn/encoder.hpp"
+#include "viewfold/nn/fused/block.hpp"
 
 namespace viewfold {
 
@@ -22,7 +23,8 @@ struct ResNetDepth {
 };
 
 /// A ResNet without its classifier. Parameters and buffers are named as in torchvision
-/// ("layer1.0.conv1.weight"); initial values are torchvision's (Kaiming normal, fan out).
+/// ("layer1.0.conv1.weight"); initial values are torchvision's (Kaiming normal, fan out). Under a
+/// fused::FusedGuard it runs as fused blocks, where its width is a multiple of 16.
 class ResNet : public Encoder {
  public:
   /// spec  stem is cifar (3x3, stride 1, no pooling) or imagenet (7x7, stride 2, max pooling)
@@ -31,11 +33,14 @@ class ResNet : public Encoder {
   /// x        [N, C, H, W], any memory format; weights in channels-last make it channels-last
   /// returns  [N, D]: the last maps averaged over their pixels
   at::Tensor forward(const at::Tensor& x) override;
+  at::Tensor forward_parts(const at::Tensor& x, std::int64_t parts) override;
 
   /// 8 x width, and four times that with bottlenecks.
   [[nodiscard]] std::int64_t feature_dim() const override { return channels_; }
 
  private:
+  at::Tensor plain_forward(const at::Tensor& x);
+  at::Tensor fused_forward(const at::Tensor& x, const fused::BlockLayers& stem, std::int64_t parts);
   torch::nn::Sequential make_stage(const ResNetDepth& depth,
                                    std::int64_t width,
                                    std::int64_t count,

@@ -86,6 +86,17 @@ std::int64_t ViewBatch::views() const {
   return indices.empty() ? 0 : rows / size();
 }
 
+void ViewBatch::shrink(const std::function<std::int64_t(std::int64_t)>& size_of) {
+  for (auto& group : groups) {
+    const std::int64_t size = size_of(group.size(2));
+    if (size < group.size(2)) {
+      group = at::_upsample_bilinear2d_aa(group.to(at::kFloat), {size, size}, false)
+                  .to(group.scalar_type())
+                  .contiguous(at::MemoryFormat::ChannelsLast);
+    }
+  }
+}
+
 std::span<const OpRecord> ViewBatch::records_of(std::int64_t v, std::int64_t i) const {
   check(v >= 0 && v < views() && i >= 0 && i < size(), "the batch has no such view");
   return std::span(records).subspan(static_cast<std::size_t>(v * size() + i) * ops_per_view,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,10 @@ struct ViewBatch {
 
   /// View v of all samples: [N, C, S, S], a slice of its group.
   [[nodiscard]] at::Tensor view(std::int64_t v) const;
+
+  /// Shrinks the views of every group, bilinear with antialiasing, to `size_of(S)` pixels, where
+  /// that is less than their S; values may then lie between those of the pixels.
+  void shrink(const std::function<std::int64_t(std::int64_t)>& size_of);
 
   /// The parameters of view v of sample i of this batch: ops_per_view records.
   [[nodiscard]] std::span<const OpRecord> records_of(std::int64_t v, std::int64_t i) const;

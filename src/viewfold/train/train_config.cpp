@@ -1,6 +1,7 @@
 // Describes the settings of the training loop; implements the schedule.
 #include "viewfold/train/train_config.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -31,6 +32,18 @@ void TrainConfig::visit(FieldVisitor& v) {
           {.doc = "bf16 runs convolutions and matrix products in bfloat16; auto takes it where the "
                   "processor has instructions for it",
            .choices = {"auto", "fp32", "bf16"}});
+  v.field(
+      "fused", fused,
+      {.doc = "run residual blocks as one step each, where the encoder's width is a multiple of "
+              "16; off runs LibTorch's own modules, which is slower and takes more memory"});
+  v.field("first_size", first_size,
+          {.doc = "height and width that views are shrunk to at the start, which is faster; they "
+                  "grow from there. 0: full size from the start",
+           .min = 0,
+           .max = 4096});
+  v.field(
+      "growth", growth,
+      {.doc = "share of the run after which the views have their full size", .min = 0, .max = 1});
   v.field("on_collapse", on_collapse,
           {.doc = "what to do when the outputs collapse",
            .choices = {"warn", "stop"},
@@ -69,6 +82,21 @@ double cosine_lr(double peak, std::int64_t step, std::int64_t total, std::int64_
   }
   const double progress = static_cast<double>(step - warmup) / static_cast<double>(total - warmup);
   return peak * 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
+}
+
+std::int64_t size_at(const TrainConfig& config,
+                     std::int64_t full,
+                     std::int64_t step,
+                     std::int64_t total) {
+  constexpr std::int64_t kMultiple = 4;  // three times halved by a ResNet, it stays even twice
+  const double progress = static_cast<double>(step) / static_cast<double>(total);
+  if (config.first_size == 0 || config.first_size >= full || progress >= config.growth) {
+    return full;
+  }
+  const double grown = static_cast<double>(config.first_size) +
+                       static_cast<double>(full - config.first_size) * progress / config.growth;
+  const auto size = static_cast<std::int64_t>(grown) / kMultiple * kMultiple;
+  return std::clamp(size, config.first_size, full);
 }
 
 double peak_lr(const TrainConfig& config) {

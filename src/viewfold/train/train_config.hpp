@@ -21,6 +21,9 @@ struct TrainConfig final : Config {
   bool decay_norm_and_bias = true;
   double lars_trust = 0.001;  // eta, You et al. 2017 (arXiv:1708.03888) as in SimCLR's optimizer
   std::string precision = "auto";
+  bool fused = true;
+  std::int64_t first_size = 0;
+  double growth = 0.7;
   std::string on_collapse = "warn";
   std::int64_t threads = 0;
   std::int64_t loader_threads = 1;
@@ -38,6 +41,14 @@ struct TrainConfig final : Config {
                                std::int64_t step,
                                std::int64_t total,
                                std::int64_t warmup);
+
+/// Height and width of the views at `step`, of views that are made `full` pixels large: from
+/// config.first_size at the first step to `full` after the share config.growth of all steps,
+/// linearly, in multiples of 4; always `full` when first_size is 0.
+[[nodiscard]] std::int64_t size_at(const TrainConfig& config,
+                                   std::int64_t full,
+                                   std::int64_t step,
+                                   std::int64_t total);
 
 /// The linear scaling rule: base_lr * batch_size / 256 (Goyal et al., arXiv:1706.02677).
 [[nodiscard]] double peak_lr(const TrainConfig& config);

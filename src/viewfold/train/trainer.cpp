@@ -9,6 +9,7 @@
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/nn/batch_norm.hpp"
+#include "viewfold/nn/fused/block.hpp"
 #include "viewfold/nn/state.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
@@ -141,6 +142,7 @@ StepOutput Loop::one_step(const ViewBatch& batch) {
   StepOutput output;
   {
     const AutocastGuard autocast(bf16_);
+    const fused::FusedGuard fused(parts_.config.fused);
     output = parts_.task.training_step(batch, context);
   }
   output.loss.backward();
@@ -256,8 +258,9 @@ TrainResult Loop::run() {
   }
   while (step_ < total_) {
     const auto step_start = Clock::now();
-    const ViewBatch batch = loader_->next();
+    ViewBatch batch = loader_->next();
     const auto compute_start = Clock::now();
+    batch.shrink([this](std::int64_t full) { return size_at(parts_.config, full, step_, total_); });
     const StepOutput output = one_step(batch);
     const auto [loss, stop] = agree(output);
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
