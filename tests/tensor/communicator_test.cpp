@@ -237,7 +237,7 @@ TEST(LostProcess, ThatLeavesEarlyIsNamed) {
 TEST(Join, NamesThoseThatHaveNotCome) {
   in_processes(3, [](const ProcessPlace& place) {
     auto options = quick_options();
-    options.arrival = milliseconds(3'000);
+    options.arrival = milliseconds(2'000);
     if (place.rank == 1) {
       return;
     }
@@ -280,7 +280,7 @@ TEST(Join, RefusesAPortThatIsTaken) {
 TEST(Join, RefusesTwoOfOneRank) {
   in_processes(3, [](const ProcessPlace& place) {
     auto options = quick_options();
-    options.arrival = milliseconds(4'000);
+    options.arrival = milliseconds(2'500);
     const ProcessPlace claimed{
         .rank = std::min(place.rank, 1), .size = 3, .host = place.host, .port = place.port};
     std::string said;

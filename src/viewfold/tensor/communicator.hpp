@@ -17,8 +17,8 @@ struct JoinOptions {
   std::chrono::milliseconds arrival{300'000};  // all must have come after this time
   std::chrono::milliseconds beat{1'000};       // how often each says that it is there
   std::chrono::milliseconds silence{15'000};   // of a process that counts as lost
-  /// Called from another thread when a process is lost and this one has not noticed within a few
-  /// seconds, because it computes or waits. May end the process. May be empty.
+  /// Called from another thread when a process is lost and this one has not noticed within five
+  /// beats, because it computes or waits. May end the process. May be empty.
   std::function<void(const std::string& message)> on_lost = {};
 };
 

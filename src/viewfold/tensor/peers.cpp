@@ -351,14 +351,13 @@ void Peers::State::declare(const std::string& who) {
 
 // Leaves it to the thread that trains to end by itself, for a while.
 void Peers::State::end_if_unnoticed() {
-  constexpr milliseconds kNotice{5'000};
   std::unique_lock lock(mutex);
   if (verdict.empty() || told) {
     return;
   }
   told = true;
-  changed.wait_for(lock, kNotice, [this] { return stopping || suspects; });
-  if (stopping || suspects || !options.on_lost) {
+  const auto notices = [this] { return stopping || suspects || !own_failure.empty(); };
+  if (changed.wait_for(lock, 5 * options.beat, notices) || !options.on_lost) {
     return;
   }
   const auto message = verdict;
@@ -405,7 +404,6 @@ Peers::~Peers() {
   {
     const std::scoped_lock lock(state.mutex);
     failed = !state.verdict.empty() || !state.own_failure.empty();
-    state.suspects = true;
   }
   if (failed && state.place.rank == 0) {
     std::this_thread::sleep_for(2 *

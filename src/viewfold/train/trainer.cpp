@@ -164,6 +164,7 @@ void Loop::watch(const StepOutput& output, double loss) {
   const auto alarm = communicator_.broadcast(writes() ? record(output, embedding, loss) : "");
   if (!alarm.empty() && parts_.config.on_collapse == "stop") {
     save();
+    communicator_.barrier();  // nobody leaves before it is saved
     throw DivergedError(alarm + " (train.on_collapse = \"stop\"; the checkpoint is kept)");
   }
 }
