@@ -40,9 +40,6 @@ Moments moments_of_all(const at::Tensor& x, const Communicator& communicator) {
 }
 
 void update_running(const BatchNormLayer& layer, const Moments& moments, std::int64_t values) {
-  if (!layer.running_mean.defined()) {
-    return;
-  }
   const double unbiased = static_cast<double>(values) / static_cast<double>(values - 1);
   at::Tensor(layer.running_mean).mul_(1 - layer.momentum).add_(moments.mean, layer.momentum);
   at::Tensor(layer.running_var)
@@ -85,16 +82,6 @@ struct SharedBatchNormBackward final : torch::autograd::Node {
   Communicator communicator;
 };
 
-}  // namespace
-
-void share_batch_norm(torch::nn::Module& root, const Communicator& communicator) {
-  for (const auto& module : root.modules()) {
-    if (auto* layer = dynamic_cast<SharesBatch*>(module.get())) {
-      layer->share_batch(communicator);
-    }
-  }
-}
-
 at::Tensor shared_batch_norm(const at::Tensor& x,
                              const BatchNormLayer& layer,
                              const Communicator& communicator) {
@@ -125,6 +112,30 @@ at::Tensor shared_batch_norm(const at::Tensor& x,
     torch::autograd::set_history(y, node);
   }
   return y;
+}
+
+}  // namespace
+
+void share_batch_norm(torch::nn::Module& root, const Communicator& communicator) {
+  for (const auto& module : root.modules()) {
+    if (auto* layer = dynamic_cast<SharesBatch*>(module.get())) {
+      layer->share_batch(communicator);
+    }
+  }
+}
+
+at::Tensor batch_norm(const at::Tensor& x,
+                      const BatchNormLayer& layer,
+                      const Communicator& communicator) {
+  if (layer.training && communicator.size() > 1) {
+    return shared_batch_norm(x, layer, communicator);
+  }
+  if (layer.training) {
+    at::Tensor(layer.num_batches_tracked).add_(1);
+  }
+  return torch::nn::functional::detail::batch_norm(x, layer.running_mean, layer.running_var,
+                                                   layer.weight, layer.bias, layer.training,
+                                                   layer.momentum, layer.eps);
 }
 
 }  // namespace viewfold

@@ -3,6 +3,7 @@
 
 #include <torch/nn/modules/batchnorm.h>
 
+#include "viewfold/core/error.hpp"
 #include "viewfold/tensor/communicator.hpp"
 
 namespace viewfold {
@@ -29,7 +30,7 @@ class SharesBatch {
 /// Lets all layers of batch normalisation inside `root` share their batch among the processes.
 void share_batch_norm(torch::nn::Module& root, const Communicator& communicator);
 
-/// Parameters, buffers and options of a layer in training mode.
+/// Parameters, buffers and options of a layer, as they are named in torch::nn::BatchNorm2d.
 struct BatchNormLayer {
   at::Tensor weight;  // [C], undefined without affine
   at::Tensor bias;    // ditto
@@ -38,44 +39,53 @@ struct BatchNormLayer {
   at::Tensor num_batches_tracked;
   double momentum;  // of the running statistics
   double eps;
+  bool training;
 };
 
 /// Batch normalisation over the batches of all processes, as one process would do it with the whole
-/// batch; updates the running statistics. They exchange 2 C numbers, and 2 C more for the gradient.
-/// x        [N, C] or [N, C, H, W], the same N on all of them
-/// returns  the same shape and type
-[[nodiscard]] at::Tensor shared_batch_norm(const at::Tensor& x,
-                                           const BatchNormLayer& layer,
-                                           const Communicator& communicator);
+/// batch; in training it updates the running statistics. Several processes exchange 2 C numbers,
+/// and 2 C more for the gradient; one does what LibTorch's layer does. x        [N, C] or [N, C, H,
+/// W], the same N in all processes returns  the same shape and type
+[[nodiscard]] at::Tensor batch_norm(const at::Tensor& x,
+                                    const BatchNormLayer& layer,
+                                    const Communicator& communicator);
 
-/// Adds SharesBatch to a layer of LibTorch; in one process it is that layer.
-template <class Layer>
-class SharedBatchNorm : public Layer, public SharesBatch {
+/// A layer with the parameters, buffers and options of LibTorch's. (That itself is no base class:
+/// LibTorch keeps one of its virtual functions to itself.)
+template <std::size_t D, class Derived>
+class BatchNormBase : public torch::nn::NormImplBase<D, Derived, torch::nn::BatchNormOptions>,
+                      public SharesBatch {
  public:
-  using Layer::Layer;
+  using Base = torch::nn::NormImplBase<D, Derived, torch::nn::BatchNormOptions>;
+  using Base::Base;
 
   at::Tensor forward(const at::Tensor& x) {
-    if (!this->is_training() || communicator().size() == 1) {
-      return Layer::forward(x);
-    }
-    return shared_batch_norm(
+    _check_input_dim(x);
+    return batch_norm(
         x,
         {this->weight, this->bias, this->running_mean, this->running_var, this->num_batches_tracked,
-         this->options.momentum().value(), this->options.eps()},
+         this->options.momentum().value(), this->options.eps(), this->is_training()},
         communicator());
+  }
+
+ protected:
+  void _check_input_dim(const at::Tensor& x) override {
+    check(x.dim() == 2 * static_cast<std::int64_t>(D) && x.size(1) == this->options.num_features(),
+          "batch norm is of other channels or other dimensions");
   }
 };
 
-/// torch::nn::BatchNorm1d and BatchNorm2d that can share their batch.
-class BatchNorm1dImpl : public SharedBatchNorm<torch::nn::BatchNorm1dImpl> {
+/// Of [N, C].
+class BatchNorm1dImpl : public BatchNormBase<1, BatchNorm1dImpl> {
  public:
-  using SharedBatchNorm::SharedBatchNorm;
+  using BatchNormBase::BatchNormBase;
 };
 TORCH_MODULE(BatchNorm1d);
 
-class BatchNorm2dImpl : public SharedBatchNorm<torch::nn::BatchNorm2dImpl> {
+/// Of [N, C, H, W].
+class BatchNorm2dImpl : public BatchNormBase<2, BatchNorm2dImpl> {
  public:
-  using SharedBatchNorm::SharedBatchNorm;
+  using BatchNormBase::BatchNormBase;
 };
 TORCH_MODULE(BatchNorm2d);
 
