@@ -124,7 +124,7 @@ TEST(BatchNorm, IsFoundInsideOfAHead) {
     Mlp head({.in = 3, .widths = {4, 2}, .output_norm = OutputNorm::kNoAffine});
     share_batch_norm(head, processes);
     int found = 0;
-    for (const auto& module : head.modules()) {
+    for (const auto& module : head.modules(/*include_self=*/false)) {
       if (const auto* layer = dynamic_cast<SharesBatch*>(module.get())) {
         EXPECT_EQ(layer->communicator().size(), 2);
         ++found;

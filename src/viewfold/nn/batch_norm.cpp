@@ -117,7 +117,7 @@ at::Tensor shared_batch_norm(const at::Tensor& x,
 }  // namespace
 
 void share_batch_norm(torch::nn::Module& root, const Communicator& communicator) {
-  for (const auto& module : root.modules()) {
+  for (const auto& module : root.modules(/*include_self=*/false)) {
     if (auto* layer = dynamic_cast<SharesBatch*>(module.get())) {
       layer->share_batch(communicator);
     }

@@ -27,7 +27,7 @@ class SharesBatch {
   Communicator communicator_;
 };
 
-/// Lets all layers of batch normalisation inside `root` share their batch among the processes.
+/// Lets all layers of batch normalisation below `root` share their batch among the processes.
 void share_batch_norm(torch::nn::Module& root, const Communicator& communicator);
 
 /// Parameters, buffers and options of a layer, as they are named in torch::nn::BatchNorm2d.
