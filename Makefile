@@ -1,5 +1,5 @@
 # Two commands do everything on a bare Debian 12: `make quickstart` and `make test`.
-.PHONY: packages build quickstart bench test test-debug test-tsan fuzz format-check layers lint
+.PHONY: packages build quickstart bench bench-pytorch test test-debug test-tsan fuzz format-check layers lint
 
 packages:
 	@tools/install_packages.sh
@@ -16,6 +16,10 @@ quickstart: build
 bench: build
 	@cmake --build --preset release --target bench_opencv_views
 	@tools/bench_views.sh
+
+# Whole training steps beside plain PyTorch; ROWS="simclr-16 busy" for just these. Wants a quiet machine; up to an hour.
+bench-pytorch: build
+	@tools/bench_pytorch.sh $(ROWS)
 
 test: build format-check layers lint test-debug
 	@ctest --preset release

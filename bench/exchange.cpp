@@ -11,9 +11,7 @@
 #include <torch/torch.h>
 
 #include "viewfold/methods/method.hpp"
-#include "viewfold/nn/batch_norm.hpp"
-#include "viewfold/train/gradient_sum.hpp"
-#include "viewfold/train/optimizer.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -55,25 +53,20 @@ StepTime step_seconds(const MethodEntry& entry,
                                  {.encoder = {.name = "resnet18", .width = 16, .stem = "cifar"}});
   TrainConfig config;
   entry.train_defaults(ImageScale::kSmall, config);
-  Optimizer optimizer(*method, config);
-  GradientSum gradients(method->module().parameters(), processes);
-  share_batch_norm(method->module(), processes);
-  ViewBatch batch;
-  batch.groups.push_back(at::randn({entry.views * images, 3, kSide, kSide})
-                             .contiguous(at::MemoryFormat::ChannelsLast));
-  batch.indices.resize(static_cast<std::size_t>(images));
-  const StepContext context{.step = 0, .total_steps = 100, .communicator = processes};
+  TrainingStep step(
+      *method, config,
+      {.seed = 1, .total_steps = 100, .steps_per_epoch = 100, .communicator = processes});
+  const auto views =
+      at::randn({entry.views * images, 3, kSide, kSide}).contiguous(at::MemoryFormat::ChannelsLast);
   StepTime time;
   for (const auto& parameter : method->module().parameters()) {
     time.parameters += parameter.requires_grad() ? parameter.numel() : 0;
   }
   time.seconds = median_seconds(processes, 9, [&] {
-    torch::manual_seed(1);
-    optimizer.zero_grad();
-    method->training_step(batch, context).loss.backward();
-    gradients.finish();
-    optimizer.step(1e-3, 1e-3);
-    method->after_optimizer_step(context);
+    ViewBatch batch;
+    batch.groups.push_back(views);
+    batch.indices.resize(static_cast<std::size_t>(images));
+    (void)step.run(batch, 50);
   });
   return time;
 }

@@ -6,8 +6,7 @@
 #include <torch/torch.h>
 
 #include "viewfold/methods/method.hpp"
-#include "viewfold/train/optimizer.hpp"
-#include "viewfold/train/trainer.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -53,12 +52,10 @@ struct Step {
 
 void whole_step(benchmark::State& state, const char* method) {
   Step step(method);
-  const auto take = [&step, bf16 = state.range(0) != 0] {
-    step.optimizer->zero_grad();
-    step.forward(bf16).backward();
-    step.optimizer->step(1e-3, 1e-3);
-    step.method->after_optimizer_step({});
-  };
+  step.config.precision = state.range(0) != 0 ? "bf16" : "fp32";
+  step.config.base_lr = 1e-3;
+  TrainingStep training(*step.method, step.config, {.total_steps = 100, .steps_per_epoch = 1});
+  const auto take = [&step, &training] { (void)training.run(step.batch, 0); };
   take();  // the first step plans convolutions and gets memory
   for (auto _ : state) {
     take();

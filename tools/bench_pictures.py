@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the pictures that `make bench` reads: FOLDER/small, 256 JPEGs of 32 x 32, and FOLDER/large, 64 of 500 x 375.
+"""Makes the pictures that the benchmarks read: FOLDER/small, 256 JPEGs of 32 x 32, and FOLDER/large, 64 of 500 x 375.
 
-    /usr/bin/python3 tools/bench_pictures.py FOLDER
+    /usr/bin/python3 tools/bench_pictures.py FOLDER [SMALL]    SMALL: another number of small ones, at most 10,000
 
 The small ones are CIFAR-10's where ../shared/data/cifar10-jpeg.tar is present, else Fashion-MNIST's, made RGB. The
 large ones are put together of small ones at twice their size, so that their edges and their JPEG files are about as
@@ -60,9 +60,10 @@ def mosaic(tiles, first):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
+    small_count = int(sys.argv[2]) if len(sys.argv) > 2 else SMALL_COUNT
     source = cifar_files() if CIFAR.exists() else fashion_files()
-    files = [data for _, data in zip(range(SMALL_COUNT), source)]
-    for name, count in (("small", SMALL_COUNT), ("large", LARGE_COUNT)):
+    files = [data for _, data in zip(range(small_count), source)]
+    for name in ("small", "large"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(files):
         (folder / "small" / f"{number:03d}.jpg").write_bytes(data)

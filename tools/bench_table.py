@@ -33,6 +33,8 @@ read and decoded once for all its views. The 500 x 375 sources are put together 
 cubic filter, and Pillow blurs by repeated box filters. OpenCV's and Pillow's hue has 8 bits.
 """
 
+TRAINING = "\n# How fast training is\n"
+
 CLOSING = """
 Crops and resizes work on the sources, other operations on pictures of the size of a view. Every program makes a new
 picture and leaves the old one as it is. brightness, contrast, saturation and hue are the steps of color_jitter.
@@ -116,6 +118,12 @@ def describe_machine(lines):
             "cores": os.cpu_count(), "rounds": sum(line["rounds"] for line in alike), "command": "make bench", **sets}
 
 
+def training_section(path):
+    """What tools/bench_training_table.py has written to the page."""
+    text = path.read_text() if path.exists() else ""
+    return text[text.index(TRAINING):] if TRAINING in text else ""
+
+
 def main():
     raw, results, page_path = sys.argv[1:]
     lines = [json.loads(line) for line in open(raw)]
@@ -124,7 +132,9 @@ def main():
     for kind, name in (("op", "views-ops.json"), ("recipe", "views-recipes.json")):
         content = {"machine": machine, "rows": merged[kind]}
         pathlib.Path(results, name).write_text(json.dumps(content, indent=1) + "\n")
-    pathlib.Path(page_path).write_text(page(merged["op"], merged["recipe"], machine))
+    path = pathlib.Path(page_path)
+    training = training_section(path)
+    path.write_text(page(merged["op"], merged["recipe"], machine) + training)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ TEST(Bench, AloneListsWhatCanBeMeasured) {
   const auto ended = run_program(folder, {"bench"});
   EXPECT_EQ(ended.code, 0) << ended.err;
   EXPECT_TRUE(ended.out.starts_with("views ")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "\ntrain ")) << ended.out;
 }
 
 TEST(Bench, WhatCannotBeMeasuredIsRefused) {
@@ -164,6 +165,116 @@ TEST_F(BenchViews, PicturesThatAreMissingOrDamagedAreNamed) {
   const auto damaged = run_program(*folder_, {"bench", "views", "damaged"});
   EXPECT_EQ(damaged.code, 3);
   EXPECT_TRUE(contains(damaged.err, "bad.png")) << damaged.err;
+}
+
+// Sixteen pictures, and one measurement of them that all tests look at.
+class BenchTrain : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<TestFolder>("bench_train");
+    write_pictures(folder_->path() / "pictures", 8);
+    ended_ = bench({"--rounds", "3", "--milliseconds", "1", "--json"});
+  }
+  static void TearDownTestSuite() { folder_.reset(); }
+
+  static testing::Ended bench(const std::vector<std::string>& more) {
+    return run_program(*folder_, with({"bench", "train", "pictures", "--batch", "4",
+                                       "--encoder.width", "4", "--threads", "1"},
+                                      more));
+  }
+
+  static std::unique_ptr<TestFolder> folder_;
+  static testing::Ended ended_;
+};
+std::unique_ptr<TestFolder> BenchTrain::folder_;
+testing::Ended BenchTrain::ended_;
+
+TEST_F(BenchTrain, GivesOneJsonObjectWithAllThatDescribesIt) {
+  ASSERT_EQ(ended_.code, 0) << ended_.err;
+  const auto lines = json_lines(ended_.out);
+  ASSERT_EQ(lines.size(), 1U) << ended_.out;
+  const auto& json = lines.front();
+  EXPECT_EQ(json.at("views_per_second"), median(json.at("rates").get<std::vector<double>>()));
+  EXPECT_EQ(json.at("rates").size(), 3U);
+  EXPECT_GE(json.at("steps"), 3);
+  EXPECT_EQ(json.at("method"), "simclr");
+  EXPECT_EQ(json.at("encoder"), "resnet18");
+  EXPECT_EQ(json.at("width"), 4);
+  EXPECT_EQ(json.at("size"), 16);
+  EXPECT_EQ(json.at("batch"), 4);
+  EXPECT_EQ(json.at("threads"), 1);
+  EXPECT_EQ(json.at("images_in"), "memory");
+  EXPECT_GT(json.at("peak_rss_mb"), 10.0);
+  const double wait = json.at("data_wait");
+  EXPECT_TRUE(wait >= 0.0 && wait <= 1.0) << wait;
+}
+
+TEST_F(BenchTrain, TheShareOfTheCeilingFollowsFromTheOtherNumbers) {
+  ASSERT_EQ(ended_.code, 0) << ended_.err;
+  const auto json = json_lines(ended_.out).front();
+  const auto& ceiling = json.at("ceiling");
+  const double used = ceiling.at(json.at("precision") == "bf16" ? "bf16_gflops" : "fp32_gflops");
+  EXPECT_DOUBLE_EQ(json.at("share_of_ceiling"), json.at("views_per_second").get<double>() *
+                                                    json.at("gflop_per_view").get<double>() / used);
+}
+
+// ResNet-18 of width 4 on 16 x 16, in multiply-adds: the stem; then for each stage two blocks of
+// two 3x3 convolutions and, from the second on, a 1x1 shortcut. Maps are halved from stage to
+// stage while widths double, so that a full 3x3 convolution costs the same in all.
+TEST_F(BenchTrain, CountsTheArithmeticOfTheNetwork) {
+  ASSERT_EQ(ended_.code, 0) << ended_.err;
+  const double stem = 16 * 16 * 4 * (9 * 3);
+  const double full = 16 * 16 * 4 * (9 * 4);
+  const double first_half = full / 2;  // of a later stage: half as many input channels
+  const double shortcut = full / 18;
+  const double body = 4 * full + 3 * (first_half + 3 * full + shortcut);
+  const double head = 32 * 32 + 32 * 128;
+  const double loss = 8 * 128;  // a row of similarities with the batch of 2 x 4, for one view
+  const double flops = 2 * (2 * stem + 3 * (body + head + loss));
+  EXPECT_NEAR(json_lines(ended_.out).front().at("gflop_per_view"), flops / 1e9, 1e-12);
+}
+
+TEST_F(BenchTrain, ThePartsOfAStepAreAllOfItsTime) {
+  ASSERT_EQ(ended_.code, 0) << ended_.err;
+  const auto json = json_lines(ended_.out).front();
+  double sum = 0.0;
+  for (const auto& [name, share] : json.at("breakdown").items()) {
+    EXPECT_GE(share, 0.0) << name;
+    sum += share.get<double>();
+  }
+  EXPECT_NEAR(sum, 1.0, 1e-9);
+  for (const auto* part : {"convolution", "batch_norm", "relu_add", "copy", "linear", "update",
+                           "loss", "data_wait", "other"}) {
+    EXPECT_TRUE(json.at("breakdown").contains(part)) << part;
+  }
+  EXPECT_GT(json.at("breakdown").at("convolution"), 0.0);
+  EXPECT_GT(json.at("breakdown").at("update"), 0.0);
+}
+
+TEST_F(BenchTrain, WithoutJsonItIsATableAndTakesTheSettingsOfARun) {
+  const auto ended = bench({"--rounds", "1", "--milliseconds", "1", "--method", "moco_v2",
+                            "--method.queue_size", "16", "--train.precision", "fp32"});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.out, "moco_v2 with resnet18 (width 4)")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "fp32, 1 thread;")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "share of ceiling")) << ended.out;
+  EXPECT_TRUE(contains(ended.out, "batch_norm")) << ended.out;
+}
+
+TEST_F(BenchTrain, WrongSettingsAreRefusedWithAReason) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
+      {{"--method", "simclear"}, "simclr"},
+      {{"--rounds", "0"}, "rounds"},
+      {{"--train.batch_sise", "8"}, "train.batch_size"},
+      {{"--batch", "64"}, "do not fill one batch"},
+      {{"more"}, "one argument too many"}};
+  for (const auto& [words, part] : cases) {
+    const auto ended = bench(words);
+    EXPECT_EQ(ended.code, 2) << part;
+    EXPECT_TRUE(contains(ended.err, part)) << ended.err;
+    EXPECT_TRUE(ended.out.empty()) << ended.out;
+  }
+  EXPECT_EQ(run_program(*folder_, {"bench", "train", "nowhere"}).code, 3);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include "viewfold/methods/method.hpp"
 #include "viewfold/nn/state.hpp"
 #include "viewfold/train/optimizer.hpp"
-#include "viewfold/train/trainer.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {

@@ -13,6 +13,7 @@
 #include "viewfold/nn/state.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {

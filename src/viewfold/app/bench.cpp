@@ -23,6 +23,8 @@ struct Benchmark {
 constexpr std::array kBenchmarks{
     Benchmark{"views", "views a second: a recipe or single operations, as the loader runs them",
               bench_views},
+    Benchmark{"train", "views a second of whole training steps, and where their time goes",
+              bench_train},
 };
 
 void list_benchmarks() {

@@ -11,6 +11,10 @@ namespace viewfold {
 /// "views" on the command line.
 void bench_views(Arguments arguments);
 
+/// `viewfold bench train`: views a second of whole training steps, beside what the machine could
+/// do. Takes what follows "train" on the command line.
+void bench_train(Arguments arguments);
+
 /// The middle one of what rounds gave, the mean of the middle two when their number is even. Throws
 /// ContractViolation without a round.
 [[nodiscard]] double median(std::vector<double> rounds);

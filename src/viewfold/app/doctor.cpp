@@ -2,7 +2,6 @@
 // which part will limit.
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <thread>
 #include <unistd.h>
@@ -15,9 +14,10 @@
 
 #include "viewfold/app/commands.hpp"
 #include "viewfold/app/pretraining.hpp"
+#include "viewfold/app/processor_limits.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/image/codec.hpp"
-#include "viewfold/train/optimizer.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -93,18 +93,11 @@ double step_rate(const RunConfig& config, bool bf16) {
                                              config.data.bands, config.view_size,
                                              config.view_size));
   batch.groups.front().normal_();
-  Optimizer optimizer(*method, config.train);
-  const double steps = rate_of([&] {
-    optimizer.zero_grad();
-    StepOutput output;
-    {
-      const AutocastGuard autocast(bf16);
-      output = method->training_step(batch, {.step = 0, .total_steps = 1});
-    }
-    output.loss.backward();
-    optimizer.step(1e-3, 1e-3);
-    method->after_optimizer_step({.step = 0, .total_steps = 1});
-  });
+  TrainConfig settings = config.train;
+  settings.precision = bf16 ? "bf16" : "fp32";
+  settings.base_lr = 1e-3;  // noise has nothing to learn
+  TrainingStep step(*method, settings, {.total_steps = 1, .steps_per_epoch = 1});
+  const double steps = rate_of([&] { (void)step.run(batch, 0); });
   return steps * static_cast<double>(batch.views() * batch.size());
 }
 
@@ -149,13 +142,13 @@ void doctor_command(Arguments arguments) {
   config.data.bands = 3;
   config.train.threads = thread_count(0);
   at::set_num_threads(static_cast<int>(config.train.threads));
-  const char* blas = std::getenv("OPENBLAS_CORETYPE");
   fmt::print("cores:         {}\n", std::thread::hardware_concurrency());
   fmt::print("memory:        {:.1f} GB\n", memory_gb());
   fmt::print("instructions:  {}\n", instruction_sets());
   fmt::print("LibTorch:      {}, {}\n", TORCH_VERSION, at::get_mkldnn_version());
-  fmt::print("BLAS:          OpenBLAS{}\n",
-             blas == nullptr ? "" : fmt::format(", OPENBLAS_CORETYPE={}", blas));
+  for (const auto& limit : processor_limits()) {
+    fmt::print("limit:         {}\n", limit);
+  }
   fmt::print("threads:       {} for tensors, {} for views\n", config.train.threads,
              config.train.loader_threads);
   const Speeds speeds = measure(config);

@@ -74,17 +74,9 @@ void run_beside(const Experiment& experiment, Processes& processes) {
 }  // namespace
 
 void pretrain_command(Arguments arguments) {
-  ConfigSource source;
-  while (const auto file = arguments.take_first("config")) {
-    source.add_toml_file(*file);
-  }
-  if (arguments.has_positional()) {
-    source.set("data.source", arguments.take_positional("DATA"), "DATA");
-  }
   const auto out = arguments.take("out");
   const bool overwrite = arguments.take_flag("overwrite");
-  arguments.move_settings(source);
-  arguments.expect_empty({});
+  const ConfigSource source = take_run_settings(arguments);
 
   Processes processes;
   processes.run([&] {

@@ -19,6 +19,7 @@
 #include "viewfold/eval/evaluation.hpp"
 #include "viewfold/eval/features.hpp"
 #include "viewfold/report/report.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -168,20 +169,8 @@ TrainResult train_method(const Training& training, Records* records) {
   const std::int64_t per_epoch =
       batches_per_epoch(experiment.images.train->size(), config.train.batch_size);
   const auto open_loader = [&](std::int64_t first_step) {
-    return std::make_unique<Loader>(
-        experiment.images.train, view_plan(config), experiment.images.normalization,
-        LoaderOptions{.batch_size = config.train.batch_size,
-                      .shard = training.processes.rank(),
-                      .shards = training.processes.size(),
-                      .first_step = first_step,
-                      .total_steps = config.train.epochs * per_epoch,
-                      .bands = experiment.images.bands,
-                      .seed = seed,
-                      .threads = static_cast<int>(config.train.loader_threads),
-                      .memory_budget = static_cast<std::uint64_t>(config.train.prefetch_gb * 1e9),
-                      .max_bad_fraction = config.data.max_bad_fraction,
-                      .reduce_jpeg = experiment.images.reduce_jpeg,
-                      .type = uses_bf16(config.train.precision) ? at::kBFloat16 : at::kFloat});
+    return open_run_loader(experiment, first_step, config.train.epochs * per_epoch,
+                           training.processes);
   };
   return train({.task = training.method,
                 .config = config.train,
@@ -266,6 +255,27 @@ std::unique_ptr<Method> make_initial_method(const RunConfig& config) {
     }
   }
   return method;
+}
+
+std::unique_ptr<Loader> open_run_loader(const Experiment& experiment,
+                                        std::int64_t first_step,
+                                        std::int64_t total_steps,
+                                        const Communicator& processes) {
+  const auto& config = experiment.config;
+  return std::make_unique<Loader>(
+      experiment.images.train, view_plan(config), experiment.images.normalization,
+      LoaderOptions{.batch_size = config.train.batch_size,
+                    .shard = processes.rank(),
+                    .shards = processes.size(),
+                    .first_step = first_step,
+                    .total_steps = total_steps,
+                    .bands = experiment.images.bands,
+                    .seed = static_cast<std::uint64_t>(config.seed),
+                    .threads = static_cast<int>(config.train.loader_threads),
+                    .memory_budget = static_cast<std::uint64_t>(config.train.prefetch_gb * 1e9),
+                    .max_bad_fraction = config.data.max_bad_fraction,
+                    .reduce_jpeg = experiment.images.reduce_jpeg,
+                    .type = uses_bf16(config.train.precision) ? at::kBFloat16 : at::kFloat});
 }
 
 Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers) {

@@ -37,6 +37,13 @@ struct Experiment {
 /// The method with the initial weights of the run: they depend on its seed alone.
 [[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config);
 
+/// The loader of a run from step `first_step` on, for steps up to `total_steps`: of the part of
+/// each batch that this process has.
+[[nodiscard]] std::unique_ptr<Loader> open_run_loader(const Experiment& experiment,
+                                                      std::int64_t first_step,
+                                                      std::int64_t total_steps,
+                                                      const Communicator& processes = {});
+
 /// Begins a run directory: settings, what the data was, the contact sheet of the views.
 void write_run_start(const RunDir& run, Experiment& experiment);
 

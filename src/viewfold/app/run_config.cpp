@@ -103,6 +103,19 @@ void RunConfig::visit(FieldVisitor& v) {
   visit_group(v, "online", online);
 }
 
+ConfigSource take_run_settings(Arguments& arguments) {
+  ConfigSource source;
+  while (const auto file = arguments.take_first("config")) {
+    source.add_toml_file(*file);
+  }
+  if (arguments.has_positional()) {
+    source.set("data.source", arguments.take_positional("DATA"), "DATA");
+  }
+  arguments.move_settings(source);
+  arguments.expect_empty({});
+  return source;
+}
+
 DataConfig read_data_config(const ConfigSource& source) {
   struct Part final : Config {
     DataConfig data;

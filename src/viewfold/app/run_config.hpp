@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "viewfold/app/arguments.hpp"
 #include "viewfold/augment/recipe.hpp"
 #include "viewfold/core/config.hpp"
 #include "viewfold/methods/method.hpp"
@@ -64,6 +65,10 @@ class RunConfig final : public Config {
 
   [[nodiscard]] const MethodEntry& method_entry() const { return find_method(method_name); }
 };
+
+/// Takes what is left of a command line: --config files, DATA and settings; the later win. Throws
+/// UsageError on more than that.
+[[nodiscard]] ConfigSource take_run_settings(Arguments& arguments);
 
 /// Reads the part "data" alone; other keys are left for read_run_config().
 [[nodiscard]] DataConfig read_data_config(const ConfigSource& source);

@@ -7,15 +7,7 @@
 namespace viewfold {
 
 ViewSource open_view_source(Arguments arguments) {
-  ConfigSource source;
-  while (const auto file = arguments.take_first("config")) {
-    source.add_toml_file(*file);
-  }
-  if (arguments.has_positional()) {
-    source.set("data.source", arguments.take_positional("DATA"), "DATA");
-  }
-  arguments.move_settings(source);
-  arguments.expect_empty({});
+  const ConfigSource source = take_run_settings(arguments);
   const DataConfig data = read_data_config(source);
   if (data.source.empty()) {
     throw UsageError("DATA (a folder, an archive or the name of a data set) is missing");

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
@@ -47,6 +48,7 @@ void ema_update(torch::nn::Module& target, const torch::nn::Module& source, doub
     return;
   }
   const at::NoGradGuard no_grad;
+  RECORD_USER_SCOPE("viewfold::momentum");
   at::_foreach_mul_(pairs.target, m);
   at::_foreach_add_(pairs.target, pairs.source, 1 - m);
 }

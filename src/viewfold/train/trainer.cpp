@@ -4,18 +4,14 @@
 #include <chrono>
 #include <cmath>
 
-#include <ATen/autocast_mode.h>
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
-#include "viewfold/nn/batch_norm.hpp"
-#include "viewfold/nn/fused/block.hpp"
 #include "viewfold/nn/state.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
-#include "viewfold/train/gradient_sum.hpp"
-#include "viewfold/train/optimizer.hpp"
 #include "viewfold/train/slowdown_watch.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -39,16 +35,14 @@ class Loop {
   explicit Loop(const TrainerParts& parts)
       : parts_(parts),
         communicator_(parts.communicator),
-        optimizer_(parts.task, parts.config),
-        gradients_(parts.task.module().parameters(), parts.communicator),
-        alarm_(parts.task.known_constants(parts.config.batch_size)),
         total_(parts.config.epochs * parts.steps_per_epoch),
-        warmup_(
-            std::llround(parts.config.warmup_epochs * static_cast<double>(parts.steps_per_epoch))),
-        peak_(peak_lr(parts.config)),
-        bf16_(uses_bf16(parts.config.precision)) {
-    share_batch_norm(parts.task.module(), communicator_);
-  }
+        training_(parts.task,
+                  parts.config,
+                  {.seed = parts.seed,
+                   .total_steps = total_,
+                   .steps_per_epoch = parts.steps_per_epoch,
+                   .communicator = parts.communicator}),
+        alarm_(parts.task.known_constants(parts.config.batch_size)) {}
 
   TrainResult run();
 
@@ -56,7 +50,6 @@ class Loop {
   void restore();
   void read_checkpoint();
   void share_state();
-  StepOutput one_step(const ViewBatch& batch);
   // What all processes must know of a step before they go on.
   struct Agreement {
     double loss = 0.0;  // mean over the whole batch
@@ -75,15 +68,11 @@ class Loop {
 
   const TrainerParts& parts_;
   const Communicator& communicator_;
-  Optimizer optimizer_;
-  GradientSum gradients_;
+  std::int64_t total_;
+  TrainingStep training_;
   CollapseAlarm alarm_;
   SlowdownWatch slowdown_;
   std::unique_ptr<Loader> loader_;
-  std::int64_t total_;
-  std::int64_t warmup_;
-  double peak_;
-  bool bf16_;
   std::int64_t step_ = 0;  // steps done
   TrainResult result_;
   Clock::time_point start_ = Clock::now();
@@ -108,18 +97,19 @@ void Loop::share_state() {
   communicator_.broadcast(step);
   step_ = step.item<std::int64_t>();
   result_.resumed_from = step_;
-  auto state = optimizer_.state();
-  for (auto& item : state) {
+  const auto state = training_.optimizer().state();
+  for (const auto& item : state) {
     broadcast_any(communicator_, item.tensor);
   }
-  optimizer_.load_state(state);
+  training_.optimizer().load_state(state);
   for (const auto& item : module_state(parts_.task.module())) {
     broadcast_any(communicator_, item.tensor);
   }
 }
 
 void Loop::read_checkpoint() {
-  const auto loaded = load_latest_checkpoint(parts_.checkpoints, parts_.task, optimizer_);
+  const auto loaded =
+      load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer());
   if (!loaded) {
     parts_.metrics->truncate_after(0);  // of a run that ended before its first checkpoint
     return;
@@ -131,25 +121,6 @@ void Loop::read_checkpoint() {
   result_.resumed_from = step_;
   parts_.metrics->truncate_after(step_);
   parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
-}
-
-StepOutput Loop::one_step(const ViewBatch& batch) {
-  // The only use of the global generator: whatever a step draws from it depends on the step alone.
-  torch::manual_seed(derive_seed(
-      {.seed = parts_.seed, .stream = "step", .sample = static_cast<std::uint32_t>(step_)}));
-  const StepContext context{.step = step_, .total_steps = total_, .communicator = communicator_};
-  optimizer_.zero_grad();
-  StepOutput output;
-  {
-    const AutocastGuard autocast(bf16_);
-    const fused::FusedGuard fused(parts_.config.fused);
-    output = parts_.task.training_step(batch, context);
-  }
-  output.loss.backward();
-  gradients_.finish();
-  optimizer_.step(cosine_lr(peak_, step_, total_, warmup_), peak_);
-  parts_.task.after_optimizer_step(context);
-  return output;
 }
 
 double Loop::rate() const {
@@ -174,7 +145,7 @@ std::string Loop::record(const StepOutput& output, const at::Tensor& embedding, 
   const auto spread = spread_statistics(embedding);
   std::vector<std::pair<std::string, double>> scalars{
       {"loss", loss},
-      {"lr", cosine_lr(peak_, step_ - 1, total_, warmup_)},
+      {"lr", training_.lr(step_ - 1)},
       {"views_per_second", rate()},
       {"data_wait", train_seconds_ > 0.0 ? loader_->waited_seconds() / train_seconds_ : 0.0},
       {"std", spread.std},
@@ -222,7 +193,7 @@ void Loop::end_epoch() {
 
 void Loop::save() {
   if (writes()) {
-    save_checkpoint(parts_.checkpoints, step_, parts_.task, optimizer_);
+    save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer());
   }
 }
 
@@ -261,8 +232,7 @@ TrainResult Loop::run() {
     const auto step_start = Clock::now();
     ViewBatch batch = loader_->next();
     const auto compute_start = Clock::now();
-    batch.shrink([this](std::int64_t full) { return size_at(parts_.config, full, step_, total_); });
-    const StepOutput output = one_step(batch);
+    const StepOutput output = training_.run(batch, step_);
     const auto [loss, stop] = agree(output);
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
     train_seconds_ += seconds_since(step_start);
@@ -301,24 +271,6 @@ TrainResult Loop::run() {
 
 TrainResult train(const TrainerParts& parts) {
   return Loop(parts).run();
-}
-
-bool uses_bf16(const std::string& precision) {
-  if (precision != "auto") {
-    return precision == "bf16";
-  }
-  return __builtin_cpu_supports("avx512bf16") != 0;
-}
-
-AutocastGuard::AutocastGuard(bool enabled) : before_(at::autocast::is_cpu_enabled()) {
-  at::autocast::set_cpu_enabled(enabled);
-  at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
-}
-
-AutocastGuard::~AutocastGuard() {
-  // Casts of weights are cached while autocast is on; they are stale after the next optimiser step.
-  at::autocast::clear_cache();
-  at::autocast::set_cpu_enabled(before_);
 }
 
 }  // namespace viewfold

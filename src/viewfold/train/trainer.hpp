@@ -60,21 +60,4 @@ struct TrainResult {
 /// DataError as the loader does.
 [[nodiscard]] TrainResult train(const TrainerParts& parts);
 
-/// Whether `precision` ("auto", "fp32", "bf16") means bfloat16 on this machine.
-[[nodiscard]] bool uses_bf16(const std::string& precision);
-
-/// Switches bfloat16 autocast on for CPU operations while alive.
-class AutocastGuard {
- public:
-  explicit AutocastGuard(bool enabled);
-  ~AutocastGuard();
-  AutocastGuard(const AutocastGuard&) = delete;
-  AutocastGuard& operator=(const AutocastGuard&) = delete;
-  AutocastGuard(AutocastGuard&&) = delete;
-  AutocastGuard& operator=(AutocastGuard&&) = delete;
-
- private:
-  bool before_;
-};
-
 }  // namespace viewfold

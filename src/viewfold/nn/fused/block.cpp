@@ -28,18 +28,18 @@ namespace {
 
 thread_local bool fused_enabled = false;
 
-enum Part : std::size_t { kForward, kBackwardData, kBackwardWeights, kRows };
-std::array<std::atomic<std::int64_t>, 4> part_nanoseconds{};
+std::atomic<std::int64_t> convolution_nanoseconds{0};
+std::atomic<std::int64_t> norm_nanoseconds{0};
+std::atomic<std::int64_t> multiply_adds{0};
 
-// Adds the time until it goes to a part.
+// Adds the time until it goes to a total.
 class PartTimer {
  public:
-  explicit PartTimer(Part part) : part_(part) {}
+  explicit PartTimer(std::atomic<std::int64_t>& total) : total_(total) {}
   ~PartTimer() {
     const auto spent = std::chrono::steady_clock::now() - begin_;
-    part_nanoseconds.at(part_).fetch_add(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
-        std::memory_order_relaxed);
+    total_.fetch_add(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count(),
+                     std::memory_order_relaxed);
   }
   PartTimer(const PartTimer&) = delete;
   PartTimer& operator=(const PartTimer&) = delete;
@@ -47,7 +47,7 @@ class PartTimer {
   PartTimer& operator=(PartTimer&&) = delete;
 
  private:
-  Part part_;
+  std::atomic<std::int64_t>& total_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
@@ -104,8 +104,8 @@ std::vector<Chunk> cut(std::int64_t images, std::int64_t parts, std::int64_t siz
 // The number of images whose maps stay in the second cache: a divisor of `per_part` where one is
 // near.
 std::int64_t chunk_size(std::int64_t images, std::int64_t parts, std::int64_t bytes_per_image) {
-  constexpr std::int64_t kCacheBytes = 256 * 1024;  // a quarter of 1 MiB: input, output, gradients
-  constexpr std::int64_t kFewest = 8;               // chunks that keep a few threads busy
+  constexpr std::int64_t kCacheBytes = 512 * 1024;  // of the largest map, for 1 MiB of cache
+  constexpr std::int64_t kFewest = 16;              // chunks that keep a few threads busy
   const std::int64_t per_part = images / parts;
   const std::int64_t fewest =
       std::max({std::int64_t{1}, kFewest / parts, 2 * at::get_num_threads() / parts});
@@ -162,6 +162,12 @@ std::int64_t out_bytes(const ConvolutionShape& shape) {
          (shape.type == ElementType::kBf16 ? 2 : 4);
 }
 
+// Multiply-adds of one pass of a layer over all its images.
+std::int64_t multiply_adds_of(const ConvolutionShape& shape) {
+  return shape.images * shape.out_channels * shape.out_height() * shape.out_width() *
+         shape.in_channels * shape.kernel * shape.kernel;
+}
+
 std::shared_ptr<const Convolution> find_convolution_of(ConvolutionShape shape,
                                                        std::int64_t images) {
   shape.images = images;
@@ -202,8 +208,8 @@ class Unit {
                        options.memory_format(at::MemoryFormat::ChannelsLast))),
         first_(find_convolution_of(shape, chunks.front().images)),
         last_(find_convolution_of(shape, chunks.back().images)),
-        center_(at::empty({count(), shape.out_channels}, at::kFloat)),
-        sums_(at::empty({2, count(), shape.out_channels}, at::kDouble)) {}
+        center_(static_cast<std::size_t>(chunk_count() * channels())),
+        sums_(2 * center_.size()) {}
 
   // The rows of a chunk of the output.
   [[nodiscard]] RowShape rows(const Chunk& chunk) const {
@@ -245,22 +251,23 @@ class Unit {
 
   void forget_output() { raw_.reset(); }
 
+  void count(std::int64_t passes) const { multiply_adds += passes * multiply_adds_of(shape_); }
+
   void pack(bool for_backward);
 
   // This chunk of x to raw; in training also the sums that batch norm takes its statistics from.
   template <class T>
-  void forward(std::size_t index, const T* x, bool training) const {
+  void forward(std::size_t index, const T* x, bool training) {
     const Chunk& chunk = chunks_[index];
     T* const out = raw_of<T>(chunk);
     {
-      const PartTimer timer(kForward);
+      const PartTimer timer(convolution_nanoseconds);
       convolution(chunk).forward(x, packed_.data(), out);
     }
     if (training) {
-      const PartTimer timer(kRows);
+      const PartTimer timer(norm_nanoseconds);
       // Around the first pixel, so that little is lost when the mean is far from zero.
-      float* const center =
-          center_.data_ptr<float>() + static_cast<std::int64_t>(index) * channels();
+      float* const center = &center_[index * static_cast<std::size_t>(channels())];
       std::transform(out, out + channels(), center, [](T value) { return to_float(value); });
       sum_rows(out, rows(chunk), center, sums_of(0, index), sums_of(1, index));
     }
@@ -271,8 +278,8 @@ class Unit {
 
   // The sums that the gradients of batch norm are made of; gradient: of this chunk.
   template <class T>
-  void sum_gradient(std::size_t index, const T* gradient, const Gate<T>& gate) const {
-    const PartTimer timer(kRows);
+  void sum_gradient(std::size_t index, const T* gradient, const Gate<T>& gate) {
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[index];
     sum_gradient_rows(gradient, gate, raw_of<T>(chunk), rows(chunk), row_of(mean_, chunk),
                       sums_of(0, index), sums_of(1, index));
@@ -284,7 +291,7 @@ class Unit {
   // This chunk of the gradient of raw, from that of the rectified output.
   template <class T>
   void gradient_of_raw(std::size_t index, const T* gradient, const Gate<T>& gate, T* out) const {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[index];
     normalize_gradient_rows(
         gradient, gate, raw_of<T>(chunk), rows(chunk),
@@ -292,13 +299,12 @@ class Unit {
   }
 
   void begin_backward() {
-    pack(true);
     partial_ =
-        at::empty({count(), static_cast<std::int64_t>(first_->gradient_count())}, at::kFloat);
+        at::empty({chunk_count(), static_cast<std::int64_t>(first_->gradient_count())}, at::kFloat);
   }
 
   void backward_weights(std::size_t index, const void* x, const void* gradient) const {
-    const PartTimer timer(kBackwardWeights);
+    const PartTimer timer(convolution_nanoseconds);
     convolution(chunks_[index])
         .backward_weights(
             x, gradient,
@@ -306,7 +312,7 @@ class Unit {
   }
 
   void backward_data(std::size_t index, const void* gradient, void* grad_x) const {
-    const PartTimer timer(kBackwardData);
+    const PartTimer timer(convolution_nanoseconds);
     convolution(chunks_[index]).backward_data(gradient, packed_.data(), grad_x);
   }
 
@@ -324,23 +330,27 @@ class Unit {
     return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16U);
   }
   [[nodiscard]] std::int64_t channels() const { return shape_.out_channels; }
-  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(chunks_.size()); }
-  [[nodiscard]] float* row_of(const at::Tensor& constants, const Chunk& chunk) const {
-    return constants.data_ptr<float>() + chunk.part * channels();
+  [[nodiscard]] std::int64_t chunk_count() const {
+    return static_cast<std::int64_t>(chunks_.size());
   }
-  [[nodiscard]] double* sums_of(std::int64_t which, std::size_t index) const {
-    return sums_.data_ptr<double>() +
-           (which * count() + static_cast<std::int64_t>(index)) * channels();
+  // Of a channel in a row, of a chunk or a part.
+  [[nodiscard]] std::size_t place(std::int64_t row, std::int64_t channel) const {
+    return static_cast<std::size_t>(row * channels() + channel);
+  }
+  // The constants of the part that a chunk belongs to.
+  [[nodiscard]] const float* row_of(const std::vector<float>& constants, const Chunk& chunk) const {
+    return &constants[static_cast<std::size_t>(chunk.part * channels())];
+  }
+  [[nodiscard]] double* sums_of(std::size_t which, std::size_t index) {
+    return &sums_[(which * chunks_.size() + index) * static_cast<std::size_t>(channels())];
   }
   // All parts have the same chunks; only the last of a part may be smaller.
   [[nodiscard]] const Convolution& convolution(const Chunk& chunk) const {
     return chunk.images == first_->shape().images ? *first_ : *last_;
   }
-  // [..., chunks, C'] to [..., parts, C']
-  [[nodiscard]] at::Tensor by_part(const at::Tensor& by_chunk) const {
-    return by_chunk.view({-1, parts_, count() / parts_, channels()}).sum(2);
-  }
-  void update_running(const at::Tensor& mean, const at::Tensor& variance, double pixels) const;
+  [[nodiscard]] at::Tensor statistics_sums();
+  void use_running_statistics();
+  void update_running(std::int64_t channel, double mean, double variance, double pixels) const;
 
   ConvNorm layers_;
   at::Tensor weight_, gamma_, beta_;
@@ -351,13 +361,13 @@ class Unit {
   std::shared_ptr<const Convolution> first_;  // of as many images as the first chunk has
   std::shared_ptr<const Convolution> last_;   // of as many as the last chunk has
   AlignedVector<std::byte> packed_;
-  at::Tensor center_;                             // [chunks, C'] float32
-  at::Tensor sums_;                               // [2, chunks, C'] float64
-  at::Tensor pixels_;                             // [parts, 1] float64: that statistics are of
-  at::Tensor mean_, inverse_std_;                 // [parts, C'] float32
-  at::Tensor scale_, shift_;                      // [parts, C'] float32
-  at::Tensor of_gradient_, of_input_, constant_;  // [parts, C'] float32
-  at::Tensor partial_;                            // [chunks, weights] float32
+  std::vector<float> center_;                             // [chunks, C']
+  std::vector<double> sums_;                              // [2, chunks, C']
+  std::vector<double> pixels_;                            // [parts]: that statistics are of
+  std::vector<float> mean_, inverse_std_;                 // [parts, C']
+  std::vector<float> scale_, shift_;                      // [parts, C']
+  std::vector<float> of_gradient_, of_input_, constant_;  // [parts, C']
+  at::Tensor partial_;                                    // [chunks, weights] float32
   at::Tensor grad_weight_, grad_gamma_, grad_beta_;
 };
 
@@ -370,62 +380,107 @@ void Unit::pack(bool for_backward) {
   }
 }
 
-void Unit::finish_forward(bool training) {
-  const auto& norm = *layers_.norm;
-  const double eps = norm.options.eps();
-  if (!training) {
-    const auto scale = gamma_.div(norm.running_var.add(eps).sqrt());
-    scale_ = scale.expand({parts_, channels()}).contiguous();
-    shift_ = beta_.sub(norm.running_mean.mul(scale)).expand({parts_, channels()}).contiguous();
-    return;
-  }
-  // From sums around each chunk's own center to sums around zero, in float64.
-  std::vector<double> rows_of_chunks;
-  for (const auto& chunk : chunks_) {
-    rows_of_chunks.push_back(static_cast<double>(rows(chunk).rows));
-  }
-  const auto n = at::tensor(rows_of_chunks, at::kDouble).unsqueeze(1);  // [chunks, 1]
-  const auto center = center_.to(at::kDouble);
-  const auto sum = sums_[0].add(center.mul(n));
-  const auto squares = sums_[1].add(sums_[0].mul(center).mul(2.0)).add(center.square().mul(n));
-  const auto total = by_part(at::stack({n.expand_as(sum), sum, squares}));  // [3, parts, C']
-  norm.communicator().all_reduce_sum(total);
-  pixels_ = total[0].narrow(1, 0, 1);
-  const auto mean = total[1].div(pixels_);
-  const auto variance = total[2].div(pixels_).sub(mean.square()).clamp_min(0.0);
-  const auto inverse_std = variance.add(eps).rsqrt();
-  const auto scale = gamma_.mul(inverse_std);
-  mean_ = mean.to(at::kFloat);
-  inverse_std_ = inverse_std.to(at::kFloat);
-  scale_ = scale.to(at::kFloat);
-  shift_ = beta_.sub(mean.mul(scale)).to(at::kFloat);
-  for (std::int64_t part = 0; part < parts_; ++part) {
-    update_running(mean[part], variance[part], pixels_[part].item<double>());
-  }
+void Unit::use_running_statistics() {
+  const auto scale = gamma_.div(layers_.norm->running_var.add(layers_.norm->options.eps()).sqrt());
+  const auto shift = beta_.sub(layers_.norm->running_mean.mul(scale));
+  const auto* const scales = scale.data_ptr<float>();
+  const auto* const shifts = shift.data_ptr<float>();
+  scale_.assign(scales, scales + channels());
+  shift_.assign(shifts, shifts + channels());
 }
 
-void Unit::update_running(const at::Tensor& mean, const at::Tensor& variance, double pixels) const {
-  auto norm = layers_.norm;
-  const double momentum = norm->options.momentum().value();
-  norm->running_mean.mul_(1.0 - momentum).add_(mean.to(at::kFloat), momentum);
+// [3, parts, C']: pixels, sum and sum of squares around zero, from sums around each chunk's own
+// center.
+at::Tensor Unit::statistics_sums() {
+  auto total = at::zeros({3, parts_, channels()}, at::kDouble);
+  auto sums = total.accessor<double, 3>();
+  for (std::size_t i = 0; i < chunks_.size(); ++i) {
+    const auto n = static_cast<double>(rows(chunks_[i]).rows);
+    const double* const around = sums_of(0, i);
+    const double* const squares = sums_of(1, i);
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      const double center = center_[place(static_cast<std::int64_t>(i), c)];
+      sums[0][chunks_[i].part][c] += n;
+      sums[1][chunks_[i].part][c] += around[c] + n * center;
+      sums[2][chunks_[i].part][c] += squares[c] + center * (2.0 * around[c] + n * center);
+    }
+  }
+  return total;
+}
+
+void Unit::finish_forward(bool training) {
+  if (!training) {
+    use_running_statistics();
+    return;
+  }
+  const auto total = statistics_sums();
+  layers_.norm->communicator().all_reduce_sum(total);
+  auto sums = total.accessor<double, 3>();
+  const auto* const gamma = gamma_.data_ptr<float>();
+  const auto* const beta = beta_.data_ptr<float>();
+  for (std::int64_t part = 0; part < parts_; ++part) {
+    pixels_.push_back(sums[0][part][0]);
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      const double mean = sums[1][part][c] / pixels_.back();
+      const double variance = std::max(sums[2][part][c] / pixels_.back() - mean * mean, 0.0);
+      const double inverse_std = 1.0 / std::sqrt(variance + layers_.norm->options.eps());
+      mean_.push_back(static_cast<float>(mean));
+      inverse_std_.push_back(static_cast<float>(inverse_std));
+      scale_.push_back(static_cast<float>(gamma[c] * inverse_std));
+      shift_.push_back(static_cast<float>(beta[c] - mean * gamma[c] * inverse_std));
+      update_running(c, mean, variance, pixels_.back());
+    }
+  }
+  auto tracked = layers_.norm->num_batches_tracked;
+  tracked.add_(parts_);
+}
+
+void Unit::update_running(std::int64_t channel, double mean, double variance, double pixels) const {
+  const double momentum = layers_.norm->options.momentum().value();
+  const auto update = [momentum](float& running, double value) {
+    running = static_cast<float>((1.0 - momentum) * running + momentum * value);
+  };
+  update(layers_.norm->running_mean.data_ptr<float>()[channel], mean);
   const double unbiased = pixels > 1.0 ? pixels / (pixels - 1.0) : 1.0;
-  norm->running_var.mul_(1.0 - momentum).add_(variance.mul(unbiased).to(at::kFloat), momentum);
-  norm->num_batches_tracked.add_(1);
+  update(layers_.norm->running_var.data_ptr<float>()[channel], variance * unbiased);
 }
 
 void Unit::finish_sums() {
-  const auto total = by_part(sums_);  // [2, parts, C']
-  const auto inverse_std = inverse_std_.to(at::kDouble);
-  grad_beta_ = total[0].sum(0).to(at::kFloat);
-  grad_gamma_ = total[1].mul(inverse_std).sum(0).to(at::kFloat);
+  const auto total = at::zeros({2, parts_, channels()}, at::kDouble);
+  grad_gamma_ = at::zeros({channels()}, at::kFloat);
+  grad_beta_ = at::zeros({channels()}, at::kFloat);
+  auto sums = total.accessor<double, 3>();
+  for (std::size_t i = 0; i < chunks_.size(); ++i) {
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      sums[0][chunks_[i].part][c] += sums_of(0, i)[c];
+      sums[1][chunks_[i].part][c] += sums_of(1, i)[c];
+    }
+  }
+  for (std::int64_t c = 0; c < channels(); ++c) {
+    double gamma = 0.0;
+    double beta = 0.0;
+    for (std::int64_t part = 0; part < parts_; ++part) {
+      gamma += sums[1][part][c] * inverse_std_[place(part, c)];
+      beta += sums[0][part][c];
+    }
+    grad_gamma_.data_ptr<float>()[c] = static_cast<float>(gamma);
+    grad_beta_.data_ptr<float>()[c] = static_cast<float>(beta);
+  }
   layers_.norm->communicator().all_reduce_sum(total);
   // d raw = gamma / std * (g - mean(g) - (raw - mean) / std^2 * mean(g * (raw - mean)))
-  const auto of_gradient = gamma_.mul(inverse_std);
-  const auto of_input = of_gradient.mul(inverse_std.square()).mul(total[1]).div(pixels_).neg();
-  const auto constant = of_gradient.mul(total[0]).div(pixels_).add(of_input.mul(mean_)).neg();
-  of_gradient_ = of_gradient.to(at::kFloat);
-  of_input_ = of_input.to(at::kFloat);
-  constant_ = constant.to(at::kFloat);
+  const auto* const gamma = gamma_.data_ptr<float>();
+  for (std::int64_t part = 0; part < parts_; ++part) {
+    const double pixels = pixels_[static_cast<std::size_t>(part)];
+    for (std::int64_t c = 0; c < channels(); ++c) {
+      const double inverse_std = inverse_std_[place(part, c)];
+      const double of_gradient = gamma[c] * inverse_std;
+      const double of_input = -of_gradient * inverse_std * inverse_std * sums[1][part][c] / pixels;
+      of_gradient_.push_back(static_cast<float>(of_gradient));
+      of_input_.push_back(static_cast<float>(of_input));
+      constant_.push_back(static_cast<float>(-of_gradient * sums[0][part][c] / pixels -
+                                             of_input * mean_[place(part, c)]));
+    }
+  }
 }
 
 void Unit::finish_backward() {
@@ -433,10 +488,10 @@ void Unit::finish_backward() {
   const std::int64_t size = partial_.size(1);
   float* const sums = partial_.data_ptr<float>();
   run_on_team(static_cast<std::size_t>((size + kSlice - 1) / kSlice), [&](std::size_t slice) {
-    const PartTimer timer(kBackwardWeights);
+    const PartTimer timer(convolution_nanoseconds);
     const auto begin = static_cast<std::int64_t>(slice) * kSlice;
     const auto end = std::min(begin + kSlice, size);
-    for (std::int64_t chunk = 1; chunk < count(); ++chunk) {
+    for (std::int64_t chunk = 1; chunk < chunk_count(); ++chunk) {
       const float* const more = sums + chunk * size;
       for (std::int64_t i = begin; i < end; ++i) {
         sums[i] += more[i];
@@ -516,7 +571,7 @@ class BlockCall {
     if (k == 0 || k == chain_) {
       return units_[k].in_place(x_data<T>(), chunk);
     }
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Unit& before = units_[k - 1];
     T* const in = static_cast<T*>(room(kInput, before.out_bytes_of(chunk)));
     normalize_rows(before.raw_of<T>(chunk), before.rows(chunk), before.affine(chunk), in);
@@ -543,9 +598,9 @@ class BlockCall {
 template <class T>
 void BlockCall::unit_forward(std::size_t k) {
   Unit& unit = units_[k];
-  unit.pack(false);
   run_on_team(chunks_.size(),
               [&](std::size_t i) { unit.forward<T>(i, input_of<T>(k, chunks_[i]), training_); });
+  unit.count(1);
   unit.finish_forward(training_);
 }
 
@@ -553,7 +608,7 @@ template <class T>
 void BlockCall::join() {
   y_ = last().empty_like_output();
   run_on_team(chunks_.size(), [&](std::size_t i) {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[i];
     const T* const raw = last().raw_of<T>(chunk);
     T* const out = last().out_place(y_data<T>(), chunk);
@@ -573,6 +628,7 @@ void BlockCall::join() {
 template <class T>
 at::Tensor BlockCall::forward_as(bool keep) {
   RECORD_FUNCTION("viewfold::fused_forward", std::vector<c10::IValue>());
+  run_on_team(units_.size(), [this](std::size_t k) { units_[k].pack(false); });
   for (std::size_t k = 0; k < units_.size(); ++k) {
     unit_forward<T>(k);
     if (!keep && k > 0 && k < chain_) {
@@ -622,6 +678,7 @@ void BlockCall::unit_backward(std::size_t k, const T* gradient, T* grad_in) {
       units_[k - 1].sum_gradient<T>(i, out, gate_of<T>(k - 1, chunk));
     }
   });
+  unit.count(grad_in == nullptr ? 1 : 2);
   unit.finish_backward();
   if (k > 0) {
     units_[k - 1].finish_sums();
@@ -631,7 +688,7 @@ void BlockCall::unit_backward(std::size_t k, const T* gradient, T* grad_in) {
 template <class T>
 void BlockCall::add_shortcut_gradient(const T* grad_y, T* grad_x) {
   run_on_team(chunks_.size(), [&](std::size_t i) {
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     const Chunk& chunk = chunks_[i];
     add_gated_rows(last().out_place(grad_y, chunk), last().out_place<const T>(y_data<T>(), chunk),
                    last().rows(chunk), last().out_place(grad_x, chunk));
@@ -654,10 +711,11 @@ void BlockCall::projection_backward(const T* grad_y, T* grad_x) {
     }
     T* const more = static_cast<T*>(room(kOther, unit.in_bytes_of(chunk)));
     unit.backward_data(i, grad_raw, more);
-    const PartTimer timer(kRows);
+    const PartTimer timer(norm_nanoseconds);
     add_rows<T>(more, {unit.in_bytes_of(chunk) / sizeof(T) / kChannelStep, kChannelStep},
                 unit.in_place(grad_x, chunk));
   });
+  unit.count(grad_x == nullptr ? 1 : 2);
   unit.finish_backward();
 }
 
@@ -665,6 +723,7 @@ template <class T>
 std::vector<at::Tensor> BlockCall::backward_as(const at::Tensor& grad_y, bool wants_grad_x) {
   RECORD_FUNCTION("viewfold::fused_backward", std::vector<c10::IValue>());
   const auto* const grad_y_data = static_cast<const T*>(grad_y.data_ptr());
+  run_on_team(units_.size(), [this](std::size_t k) { units_[k].pack(true); });
   sum_last_gradient<T>(grad_y_data);
   at::Tensor grad = grad_y;  // of the output of unit k
   for (std::size_t k = chain_; k-- > 0;) {
@@ -795,15 +854,11 @@ bool enabled() {
   return fused_enabled;
 }
 
-std::array<std::pair<std::string_view, double>, 4> part_seconds() {
-  constexpr std::array<std::string_view, 4> kNames{
-      "convolution forward", "convolution backward, data", "convolution backward, weights",
-      "batch norm, ReLU, add"};
-  std::array<std::pair<std::string_view, double>, 4> parts;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    parts.at(i) = {kNames.at(i), static_cast<double>(part_nanoseconds.at(i)) * 1e-9};
-  }
-  return parts;
+Totals totals() {
+  constexpr double kNano = 1e-9;
+  return {.convolution_seconds = static_cast<double>(convolution_nanoseconds) * kNano,
+          .norm_seconds = static_cast<double>(norm_nanoseconds) * kNano,
+          .multiply_adds = static_cast<double>(multiply_adds)};
 }
 
 }  // namespace viewfold::fused

@@ -2,10 +2,7 @@
 // two convolutions is made for a few images at a time, while they are in the cache.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -39,7 +36,7 @@ struct BlockLayers {
 ///          after the other, as if each had been a batch of its own; N is a multiple of it
 /// returns  [N, C', H', W'] channels-last
 ///
-/// Sums are the same whatever the number of threads, at::get_num_threads(), up to 16 of them.
+/// Sums are the same whatever the number of threads, at::get_num_threads(), up to 8 of them.
 /// Throws ContractViolation where supports() is false.
 [[nodiscard]] at::Tensor block_forward(const at::Tensor& x,
                                        const BlockLayers& layers,
@@ -68,7 +65,12 @@ class FusedGuard {
 /// Whether a FusedGuard has switched fused blocks on.
 [[nodiscard]] bool enabled();
 
-/// Thread-seconds that fused blocks have spent since the process began, by part.
-[[nodiscard]] std::array<std::pair<std::string_view, double>, 4> part_seconds();
+/// What fused blocks have done since the process began, in all threads together.
+struct Totals {
+  double convolution_seconds = 0.0;  // thread-seconds
+  double norm_seconds = 0.0;         // batch norm, ReLU and sums of branches
+  double multiply_adds = 0.0;        // of the convolutions, forward and backward
+};
+[[nodiscard]] Totals totals();
 
 }  // namespace viewfold::fused

@@ -51,7 +51,48 @@ HWY_INLINE void store(VF value, Bf16* to) {
   hn::StoreU(hn::DemoteTo(d16, high), d16, reinterpret_cast<std::uint16_t*>(to));
 }
 
-// Calls body.template operator()<Count>(channel) for Count vectors of channels at a time.
+// Bf16 as processors with AVX512_BF16 write it: by an instruction of their own, which Highway 1.0
+// does not know yet.
+struct NativeBf16 {
+  std::uint16_t bits = 0;
+};
+
+HWY_INLINE VF load(const NativeBf16* from) {
+  return load(reinterpret_cast<const Bf16*>(from));
+}
+
+HWY_INLINE void store(VF value, NativeBf16* to) {
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+  __m256i bits;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(bits) : "v"(value.raw));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bits);
+#else
+  store(value, reinterpret_cast<Bf16*>(to));
+#endif
+}
+
+// Calls body(to) with `out` as what it is best written as.
+template <class Body>
+HWY_INLINE void with_output(float* out, const Body& body) {
+  body(out);
+}
+
+template <class Body>
+HWY_INLINE void with_output(Bf16* out, const Body& body) {
+  static const bool kNative = __builtin_cpu_supports("avx512bf16") != 0;
+  if (kNative) {
+    body(reinterpret_cast<NativeBf16*>(out));
+  } else {
+    body(out);
+  }
+}
+
+// max(value, 0), where what is not a number stays so: of two values x86 gives the second then.
+HWY_INLINE VF rectified(VF value) {
+  return hn::Max(hn::Zero(DF()), value);
+}
+
+// Calls body(integral_constant<int, Count>, channel) for Count vectors of channels at a time.
 template <class Body>
 HWY_INLINE void for_channels(std::size_t channels, const Body& body) {
   const std::size_t lanes = hn::Lanes(DF());
@@ -171,8 +212,8 @@ HWY_INLINE void two_sums(RowShape shape, double* first, double* second, const Te
 }
 
 // make(count, c) gives f(I, offset) -> the new value at the offset.
-template <class T, class Make>
-HWY_INLINE void map_rows(RowShape shape, T* out, const Make& make) {
+template <class Out, class Make>
+HWY_INLINE void map_rows(RowShape shape, Out* out, const Make& make) {
   const std::size_t lanes = hn::Lanes(DF());
   // As many rows as stay in the first cache while one group of channels after another is taken.
   constexpr std::size_t kTileRows = 16;
@@ -201,20 +242,20 @@ void sum_values(const T* x, RowShape shape, const float* center, double* sum, do
   });
 }
 
-template <class T>
-void normalize_values(const T* x, RowShape shape, Affine affine, T* out) {
+template <class T, class Out>
+void normalize_values(const T* x, RowShape shape, Affine affine, Out* out) {
   map_rows(shape, out, [&](auto count, std::size_t c) HWY_ATTR {
     return [x, scale = load_constants<count()>(affine.scale + c),
             shift = load_constants<count()>(affine.shift + c)](auto i, std::size_t at) HWY_ATTR {
-      return hn::Max(hn::MulAdd(load(x + at), scale.template get<i()>(), shift.template get<i()>()),
-                     hn::Zero(DF()));
+      return rectified(
+          hn::MulAdd(load(x + at), scale.template get<i()>(), shift.template get<i()>()));
     };
   });
 }
 
-template <class T>
+template <class T, class Out>
 void join_values(
-    const T* x, RowShape shape, Affine affine, const T* other, Affine other_affine, T* out) {
+    const T* x, RowShape shape, Affine affine, const T* other, Affine other_affine, Out* out) {
   const bool projected = other_affine.scale != nullptr;
   map_rows(shape, out, [&](auto count, std::size_t c) HWY_ATTR {
     const auto scale = load_constants<count()>(affine.scale + c);
@@ -230,7 +271,7 @@ void join_values(
       if (projected) {
         added = hn::MulAdd(added, other_scale.template get<i()>(), other_shift.template get<i()>());
       }
-      return hn::Max(hn::Add(own, added), hn::Zero(DF()));
+      return rectified(hn::Add(own, added));
     };
   });
 }
@@ -281,13 +322,13 @@ void sum_gradient_values(const T* gradient,
   });
 }
 
-template <class T>
+template <class T, class Out>
 void normalize_gradient_values(const T* gradient,
                                const Gate<T>& gate,
                                const T* x,
                                RowShape shape,
                                const NormGradient& k,
-                               T* out) {
+                               Out* out) {
   map_rows(shape, out, [&](auto count, std::size_t c) HWY_ATTR {
     return [x, g = gated<count()>(gradient, gate, c),
             of_gradient = load_constants<count()>(k.gradient + c),
@@ -300,8 +341,8 @@ void normalize_gradient_values(const T* gradient,
   });
 }
 
-template <class T>
-void add_gated_values(const T* gradient, const T* output, RowShape shape, T* out) {
+template <class T, class Out>
+void add_gated_values(const T* gradient, const T* output, RowShape shape, Out* out) {
   map_rows(shape, out, [&](auto /*count*/, std::size_t /*c*/) HWY_ATTR {
     return [=](auto /*i*/, std::size_t at) HWY_ATTR {
       const auto open = hn::Gt(load(output + at), hn::Zero(DF()));
@@ -310,8 +351,8 @@ void add_gated_values(const T* gradient, const T* output, RowShape shape, T* out
   });
 }
 
-template <class T>
-void add_values(const T* x, RowShape shape, T* out) {
+template <class T, class Out>
+void add_values(const T* x, RowShape shape, Out* out) {
   map_rows(shape, out, [&](auto /*count*/, std::size_t /*c*/) HWY_ATTR {
     return [=](auto /*i*/, std::size_t at)
                HWY_ATTR { return hn::Add(load(out + at), load(x + at)); };
@@ -319,31 +360,34 @@ void add_values(const T* x, RowShape shape, T* out) {
 }
 
 // What the dispatch wants: functions that are no templates, one for each element type.
-#define VIEWFOLD_FUSED_ROWS(T, SUFFIX)                                                           \
-  void sum_##SUFFIX(const T* x, RowShape shape, const float* center, double* sum,                \
-                    double* squares) {                                                           \
-    sum_values(x, shape, center, sum, squares);                                                  \
-  }                                                                                              \
-  void normalize_##SUFFIX(const T* x, RowShape shape, Affine affine, T* out) {                   \
-    normalize_values(x, shape, affine, out);                                                     \
-  }                                                                                              \
-  void join_##SUFFIX(const T* x, RowShape shape, Affine affine, const T* other,                  \
-                     Affine other_affine, T* out) {                                              \
-    join_values(x, shape, affine, other, other_affine, out);                                     \
-  }                                                                                              \
-  void sum_gradient_##SUFFIX(const T* gradient, const Gate<T>& gate, const T* x, RowShape shape, \
-                             const float* center, double* sum, double* products) {               \
-    sum_gradient_values(gradient, gate, x, shape, center, sum, products);                        \
-  }                                                                                              \
-  void normalize_gradient_##SUFFIX(const T* gradient, const Gate<T>& gate, const T* x,           \
-                                   RowShape shape, const NormGradient& k, T* out) {              \
-    normalize_gradient_values(gradient, gate, x, shape, k, out);                                 \
-  }                                                                                              \
-  void add_gated_##SUFFIX(const T* gradient, const T* output, RowShape shape, T* out) {          \
-    add_gated_values(gradient, output, shape, out);                                              \
-  }                                                                                              \
-  void add_##SUFFIX(const T* x, RowShape shape, T* out) {                                        \
-    add_values(x, shape, out);                                                                   \
+#define VIEWFOLD_FUSED_ROWS(T, SUFFIX)                                                            \
+  void sum_##SUFFIX(const T* x, RowShape shape, const float* center, double* sum,                 \
+                    double* squares) {                                                            \
+    sum_values(x, shape, center, sum, squares);                                                   \
+  }                                                                                               \
+  void normalize_##SUFFIX(const T* x, RowShape shape, Affine affine, T* out) {                    \
+    with_output(out, [&](auto* to) HWY_ATTR { normalize_values(x, shape, affine, to); });         \
+  }                                                                                               \
+  void join_##SUFFIX(const T* x, RowShape shape, Affine affine, const T* other,                   \
+                     Affine other_affine, T* out) {                                               \
+    with_output(                                                                                  \
+        out, [&](auto* to) HWY_ATTR { join_values(x, shape, affine, other, other_affine, to); }); \
+  }                                                                                               \
+  void sum_gradient_##SUFFIX(const T* gradient, const Gate<T>& gate, const T* x, RowShape shape,  \
+                             const float* center, double* sum, double* products) {                \
+    sum_gradient_values(gradient, gate, x, shape, center, sum, products);                         \
+  }                                                                                               \
+  void normalize_gradient_##SUFFIX(const T* gradient, const Gate<T>& gate, const T* x,            \
+                                   RowShape shape, const NormGradient& k, T* out) {               \
+    with_output(out, [&](auto* to) HWY_ATTR {                                                     \
+      normalize_gradient_values(gradient, gate, x, shape, k, to);                                 \
+    });                                                                                           \
+  }                                                                                               \
+  void add_gated_##SUFFIX(const T* gradient, const T* output, RowShape shape, T* out) {           \
+    with_output(out, [&](auto* to) HWY_ATTR { add_gated_values(gradient, output, shape, to); });  \
+  }                                                                                               \
+  void add_##SUFFIX(const T* x, RowShape shape, T* out) {                                         \
+    with_output(out, [&](auto* to) HWY_ATTR { add_values(x, shape, to); });                       \
   }
 
 VIEWFOLD_FUSED_ROWS(float, f32)

@@ -7,6 +7,9 @@
 
 namespace viewfold {
 
+/// What losses show as to LibTorch's callbacks (at::RecordFunction).
+inline constexpr const char* kLossScope = "viewfold::loss";
+
 /// While it lives, autocast leaves operations alone: logits divided by a temperature of 0.1 need
 /// more than bfloat16's 8 bits.
 class FullPrecision {

@@ -2,6 +2,7 @@
 #include "viewfold/nn/losses/cosine.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 
 #include "viewfold/nn/losses/common.hpp"
 
@@ -9,6 +10,7 @@ namespace viewfold {
 
 at::Tensor negative_cosine(const at::Tensor& p, const at::Tensor& z) {
   check_pairs(p, z);
+  RECORD_USER_SCOPE(kLossScope);
   return -(unit_rows(p) * unit_rows(z.detach())).sum(1).mean();
 }
 

@@ -2,6 +2,7 @@
 #include "viewfold/nn/losses/info_nce.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -19,6 +20,7 @@ at::Tensor info_nce_with_queue(const at::Tensor& q,
         fmt::format("a queue [{}] does not fit queries [{}]", fmt::join(queue.sizes(), ", "),
                     fmt::join(q.sizes(), ", ")));
   check(temperature > 0, fmt::format("temperature {} must be positive", temperature));
+  RECORD_USER_SCOPE(kLossScope);
   const FullPrecision full_precision;
   const auto query = unit_rows(q) * (1.0 / temperature);                  // [N, D]
   const auto positive = (query * unit_rows(k.detach())).sum(1);           // [N]

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
@@ -18,6 +19,7 @@ at::Tensor nt_xent(const at::Tensor& z0,
                    const Communicator& communicator) {
   check_pairs(z0, z1);
   check(temperature > 0, fmt::format("temperature {} must be positive", temperature));
+  RECORD_USER_SCOPE(kLossScope);
   const FullPrecision full_precision;
   const auto n = z0.size(0);
   // The temperature is divided out of the [2N, D] factors, which are smaller than the logits.
