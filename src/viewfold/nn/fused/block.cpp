@@ -101,24 +101,6 @@ std::vector<Chunk> cut(std::int64_t images, std::int64_t parts, std::int64_t siz
   return chunks;
 }
 
-// The number of images whose maps stay in the second cache: a divisor of `per_part` where one is
-// near.
-std::int64_t chunk_size(std::int64_t images, std::int64_t parts, std::int64_t bytes_per_image) {
-  constexpr std::int64_t kCacheBytes = 512 * 1024;  // of the largest map, for 1 MiB of cache
-  constexpr std::int64_t kFewest = 16;              // chunks that keep a few threads busy
-  const std::int64_t per_part = images / parts;
-  const std::int64_t fewest =
-      std::max({std::int64_t{1}, kFewest / parts, 2 * at::get_num_threads() / parts});
-  const std::int64_t most = std::max<std::int64_t>(
-      1, std::min(kCacheBytes / bytes_per_image, (per_part + fewest - 1) / fewest));
-  for (std::int64_t size = most; 2 * size > most; --size) {
-    if (per_part % size == 0) {
-      return size;
-    }
-  }
-  return most;
-}
-
 // What a layer does to images like `x`; `images` of them.
 ConvolutionShape shape_of(const ConvNorm& layer, ConvolutionShape x, std::int64_t in_channels) {
   const auto& options = layer.conv->options;
@@ -162,6 +144,11 @@ std::int64_t out_bytes(const ConvolutionShape& shape) {
          (shape.type == ElementType::kBf16 ? 2 : 4);
 }
 
+std::int64_t weight_bytes_of(const ConvolutionShape& shape) {
+  return shape.kernel * shape.kernel * shape.in_channels * shape.out_channels *
+         static_cast<std::int64_t>(sizeof(float));
+}
+
 // Multiply-adds of one pass of a layer over all its images.
 std::int64_t multiply_adds_of(const ConvolutionShape& shape) {
   return shape.images * shape.out_channels * shape.out_height() * shape.out_width() *
@@ -174,14 +161,42 @@ std::shared_ptr<const Convolution> find_convolution_of(ConvolutionShape shape,
   return find_convolution(shape);
 }
 
+// The number of images of a chunk: as many as keep the largest maps in the second cache, but few
+// enough to give every thread some chunks, and, before both, no fewer than the gradients of the
+// weights allow, of which every chunk has its own. A divisor of `per_part` where one is near.
+std::int64_t chunk_size(const std::vector<ConvolutionShape>& shapes, std::int64_t parts) {
+  constexpr std::int64_t kCacheBytes = 512 * 1024;           // of 1 MiB
+  constexpr std::int64_t kGradientBytes = 32 * 1024 * 1024;  // of all chunks together
+  constexpr std::int64_t kBusy = 16;                         // chunks for a few threads
+  std::int64_t map_bytes = 1;
+  std::int64_t weight_bytes = 1;
+  for (const auto& shape : shapes) {
+    map_bytes = std::max({map_bytes, in_bytes(shape), out_bytes(shape)});
+    weight_bytes = std::max(weight_bytes, weight_bytes_of(shape));
+  }
+  const std::int64_t per_part = shapes.front().images / parts;
+  const std::int64_t two_each = 2 * at::get_num_threads();
+  // Images of a chunk when the batch is cut into so many.
+  const auto images_for = [&](std::int64_t chunks) {
+    const std::int64_t of_part = std::max<std::int64_t>(1, chunks / parts);
+    return (per_part + of_part - 1) / of_part;
+  };
+  const std::int64_t wanted =
+      std::min(kCacheBytes / map_bytes, images_for(std::max(kBusy, two_each)));
+  const std::int64_t least = images_for(std::max(kGradientBytes / weight_bytes, two_each));
+  const std::int64_t most = std::max({std::int64_t{1}, wanted, least});
+  for (std::int64_t size = most; 2 * size > most; --size) {
+    if (per_part % size == 0) {
+      return size;
+    }
+  }
+  return most;
+}
+
 // The chunks of all convolutions of a block.
 std::vector<Chunk> chunks_of(const std::vector<ConvolutionShape>& shapes, std::int64_t parts) {
-  std::int64_t largest = 1;
-  for (const auto& shape : shapes) {
-    largest = std::max({largest, in_bytes(shape), out_bytes(shape)});
-  }
   const std::int64_t images = shapes.front().images;
-  const std::int64_t size = chunk_size(images, parts, largest);
+  const std::int64_t size = chunk_size(shapes, parts);
   const std::int64_t rest = images / parts % size;
   const bool fits =
       rest == 0 || std::all_of(shapes.begin(), shapes.end(), [&](const auto& shape) {
@@ -244,9 +259,20 @@ class Unit {
     return {row_of(scale_, chunk), row_of(shift_, chunk)};
   }
 
-  // An uninitialised tensor like the unit's output, for what belongs to it.
+  // An uninitialised tensor like the unit's output.
   [[nodiscard]] at::Tensor empty_like_output() const {
     return at::empty_like(raw_, at::MemoryFormat::ChannelsLast);
+  }
+
+  // Where the gradient of the unit's input goes, chunk by chunk: over the unit's output, of which
+  // each chunk is needed for itself only, where both have one shape.
+  [[nodiscard]] at::Tensor room_for_input_gradient() const {
+    const std::array<std::int64_t, 4> in{shape_.images, shape_.in_channels, shape_.height,
+                                         shape_.width};
+    if (raw_.sizes() == at::IntArrayRef(in)) {
+      return raw_;
+    }
+    return at::empty(in, raw_.options().memory_format(at::MemoryFormat::ChannelsLast));
   }
 
   void forget_output() { raw_.reset(); }
@@ -728,10 +754,8 @@ std::vector<at::Tensor> BlockCall::backward_as(const at::Tensor& grad_y, bool wa
   at::Tensor grad = grad_y;  // of the output of unit k
   for (std::size_t k = chain_; k-- > 0;) {
     at::Tensor grad_in;
-    if (k > 0) {
-      grad_in = units_[k - 1].empty_like_output();
-    } else if (wants_grad_x) {
-      grad_in = at::empty_like(x_, at::MemoryFormat::ChannelsLast);
+    if (k > 0 || wants_grad_x) {
+      grad_in = units_[k].room_for_input_gradient();
     }
     unit_backward<T>(k, static_cast<const T*>(grad.data_ptr()),
                      grad_in.defined() ? static_cast<T*>(grad_in.data_ptr()) : nullptr);
