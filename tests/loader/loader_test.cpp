@@ -53,6 +53,32 @@ void expect_equal(const ViewBatch& a, const ViewBatch& b) {
   }
 }
 
+TEST(Loader, MakesShardsThatTogetherAreTheWholeBatch) {
+  const auto dataset = std::make_shared<MemoryDataset>(21, 12);
+  LoaderOptions options{.batch_size = 6, .total_steps = 5, .seed = 3};
+  const auto whole = take_all(*make_loader(dataset, options), 5);
+  options.shards = 3;
+  for (options.shard = 0; options.shard < 3; ++options.shard) {
+    const auto part = take_all(*make_loader(dataset, options), 5);
+    for (std::size_t step = 0; step < part.size(); ++step) {
+      ASSERT_EQ(part[step].size(), 2);
+      EXPECT_EQ(part[step].epoch, whole[step].epoch);
+      for (std::int64_t v = 0; v < 2; ++v) {
+        EXPECT_TRUE(part[step].view(v).equal(whole[step].view(v).narrow(0, options.shard * 2, 2)));
+        EXPECT_EQ(part[step].records_of(v, 1)[0].values,
+                  whole[step].records_of(v, options.shard * 2 + 1)[0].values);
+      }
+    }
+  }
+  EXPECT_EQ(batch_bytes(plan_of(), options) * 3,
+            batch_bytes(plan_of(), LoaderOptions{.batch_size = 6}));
+  options.shard = 3;
+  EXPECT_THROW((void)make_loader(dataset, options), ContractViolation);
+  options.shard = 0;
+  options.shards = 4;
+  EXPECT_THROW((void)make_loader(dataset, options), ContractViolation);
+}
+
 TEST(Loader, MakesBatchesThatDependOnSeedAndStepOnly) {
   const auto dataset = std::make_shared<MemoryDataset>(21, 12);
   LoaderOptions options{.batch_size = 5, .total_steps = 11, .seed = 3};

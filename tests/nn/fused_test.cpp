@@ -50,7 +50,7 @@ ConvNorm make_layer(const Layer& layer) {
                                       .stride(layer.stride)
                                       .padding(layer.kernel / 2)
                                       .bias(false)),
-                torch::nn::BatchNorm2d(layer.out)};
+                BatchNorm2d(layer.out)};
   const torch::NoGradGuard no_grad;
   made.conv->weight.set_data(made.conv->weight.contiguous(at::MemoryFormat::ChannelsLast));
   made.norm->weight.uniform_(0.5, 1.5);
@@ -79,17 +79,26 @@ std::vector<ConvNorm> all_of(const BlockLayers& layers) {
   return all;
 }
 
+ConvNorm copy_of_layer(const ConvNorm& layer) {
+  ConvNorm copied{
+      torch::nn::Conv2d(std::dynamic_pointer_cast<torch::nn::Conv2dImpl>(layer.conv->clone())),
+      BatchNorm2d(layer.norm->options)};
+  const torch::NoGradGuard no_grad;
+  for (const auto& item : layer.norm->named_parameters()) {
+    copied.norm->named_parameters()[item.key()].copy_(item.value());
+  }
+  for (const auto& item : layer.norm->named_buffers()) {
+    copied.norm->named_buffers()[item.key()].copy_(item.value());
+  }
+  return copied;
+}
+
 BlockLayers copy_of(const BlockLayers& layers) {
-  const auto copy = [](const ConvNorm& layer) {
-    return ConvNorm{
-        torch::nn::Conv2d(std::dynamic_pointer_cast<torch::nn::Conv2dImpl>(layer.conv->clone())),
-        torch::nn::BatchNorm2d(
-            std::dynamic_pointer_cast<torch::nn::BatchNorm2dImpl>(layer.norm->clone()))};
-  };
   BlockLayers copied{.chain = {}, .shortcut = layers.shortcut};
-  std::transform(layers.chain.begin(), layers.chain.end(), std::back_inserter(copied.chain), copy);
+  std::transform(layers.chain.begin(), layers.chain.end(), std::back_inserter(copied.chain),
+                 copy_of_layer);
   if (layers.shortcut == Shortcut::kProjection) {
-    copied.projection = copy(layers.projection);
+    copied.projection = copy_of_layer(layers.projection);
   }
   return copied;
 }

@@ -73,6 +73,8 @@ extern "C" int viewfold_run(int argc, char** argv) {
     return fail(error.what(), 3);
   } catch (const DivergedError& error) {
     return fail(error.what(), 4);
+  } catch (const PeerError& error) {
+    return fail(error.what(), 5);
   } catch (const Interrupted& error) {
     return fail(error.what(), 130);
   } catch (const OutOfMemory& error) {

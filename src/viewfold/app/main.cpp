@@ -36,6 +36,9 @@ void prepare_process() {
   // A short spin, then sleep: GNU OpenMP's default spins through every wait, which starves the
   // loader threads and any other program on the machine. The user's own setting wins.
   setenv("GOMP_SPINCOUNT", "20000", 0);
+  // c10d logs every attempt to connect; what comes of them is thrown as well.
+  setenv("GLOG_minloglevel", "3", 0);
+  setenv("TORCH_CPP_LOG_LEVEL", "FATAL", 0);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "viewfold/app/commands.hpp"
 #include "viewfold/app/out_of_memory.hpp"
 #include "viewfold/app/pretraining.hpp"
+#include "viewfold/app/processes.hpp"
 #include "viewfold/app/terminal.hpp"
 #include "viewfold/core/error.hpp"
 
@@ -33,8 +34,9 @@ std::filesystem::path free_run_path(const RunConfig& config) {
   return path;
 }
 
-void run_and_say(const RunDir& run, Experiment& experiment, LogSink& log, Progress& progress) {
+void run_and_say(const RunDir& run, Experiment& experiment, Processes& processes) {
   catch_stop_signals();
+  LogSink& log = processes.log();
   const auto& config = experiment.config;
   log.info(fmt::format(
       "{}: {} with {} (width {}), views \"{}\" of {} px, {} epochs of {} images a "
@@ -43,7 +45,8 @@ void run_and_say(const RunDir& run, Experiment& experiment, LogSink& log, Progre
       config.recipe_name, config.view_size, config.train.epochs, config.train.batch_size,
       config.train.precision, config.train.threads));
   try {
-    const TrainResult result = run_to_end(run, experiment, log, progress);
+    const TrainResult result =
+        run_to_end(run, experiment, processes.communicator(), log, processes.progress());
     for (const auto& reason : result.left_out) {
       log.warning("left out: " + reason);
     }
@@ -56,6 +59,9 @@ void run_and_say(const RunDir& run, Experiment& experiment, LogSink& log, Progre
   } catch (const Interrupted& error) {
     throw Interrupted(
         fmt::format("{}; go on with: viewfold resume {}", error.what(), run.path().string()));
+  } catch (const PeerError& error) {
+    throw PeerError(fmt::format("{}; start all processes again with: viewfold resume {}",
+                                error.what(), run.path().string()));
   } catch (const DivergedError& error) {
     throw DivergedError(fmt::format("{}: {}", run.path().string(), error.what()));
   } catch (const WriteError& error) {
@@ -74,6 +80,12 @@ void run_and_say(const RunDir& run, Experiment& experiment, LogSink& log, Progre
   }
 }
 
+// What ranks other than 0 do.
+void run_beside(const Experiment& experiment, Processes& processes) {
+  catch_stop_signals();
+  train_beside(experiment, processes.communicator(), processes.log(), processes.progress());
+}
+
 }  // namespace
 
 void pretrain_command(Arguments arguments) {
@@ -81,16 +93,23 @@ void pretrain_command(Arguments arguments) {
   const bool overwrite = arguments.take_flag("overwrite");
   const ConfigSource source = take_run_settings(arguments);
 
-  Progress progress = terminal_progress();
-  TerminalLog log(progress);
-  if (out && !overwrite) {
-    RunDir::check_free(*out);
-  }
-  Experiment experiment = read_experiment(source, log);
-  const RunDir run = RunDir::create(
-      out ? std::filesystem::path(*out) : free_run_path(experiment.config), overwrite);
-  write_run_start(run, experiment);
-  run_and_say(run, experiment, log, progress);
+  Processes processes;
+  processes.run([&] {
+    if (out && !overwrite && processes.is_first()) {
+      RunDir::check_free(*out);
+    }
+    Experiment experiment =
+        read_experiment(source, processes.log(), processes.communicator().processes_here());
+    processes.expect_agreement(experiment);
+    if (!processes.is_first()) {
+      run_beside(experiment, processes);
+      return;
+    }
+    const RunDir run = RunDir::create(
+        out ? std::filesystem::path(*out) : free_run_path(experiment.config), overwrite);
+    write_run_start(run, experiment);
+    run_and_say(run, experiment, processes);
+  });
 }
 
 void resume_command(Arguments arguments) {
@@ -98,14 +117,22 @@ void resume_command(Arguments arguments) {
   ConfigSource changes;
   arguments.move_settings(changes);
   arguments.expect_empty({});
-  Progress progress = terminal_progress();
-  TerminalLog log(progress);
-  Experiment experiment = reopen_experiment(run, changes, log);
-  if (run.info().status == RunStatus::kFinished && std::filesystem::exists(run.encoder())) {
-    std::printf("%s is finished; nothing to do\n", run.path().c_str());
-    return;
-  }
-  run_and_say(run, experiment, log, progress);
+  Processes processes;
+  processes.run([&] {
+    Experiment experiment = reopen_experiment(run, changes, processes.log());
+    processes.expect_agreement(experiment);
+    const bool finished = processes.is_first() && run.info().status == RunStatus::kFinished &&
+                          std::filesystem::exists(run.encoder());
+    if (!processes.communicator().broadcast(finished ? "finished" : "").empty()) {
+      if (processes.is_first()) {
+        std::printf("%s is finished; nothing to do\n", run.path().c_str());
+      }
+    } else if (processes.is_first()) {
+      run_and_say(run, experiment, processes);
+    } else {
+      run_beside(experiment, processes);
+    }
+  });
 }
 
 }  // namespace viewfold

@@ -67,13 +67,15 @@ void fit_defaults(RunConfig& config, const RunImages& images, const ConfigSource
   }
 }
 
-void resolve(RunConfig& config, const RunImages& images) {
+void resolve(RunConfig& config, const RunImages& images, int sharers) {
   config.data.source = absolute_spec(config.data.source);
   config.data.bands = images.bands;
   config.data.reduce_jpeg = images.reduce_jpeg ? "on" : "off";
   config.encoder.settings.stem = resolve_stem(config.encoder.settings.stem, config.view_size);
   config.train.precision = uses_bf16(config.train.precision) ? "bf16" : "fp32";
-  config.train.threads = thread_count(config.train.threads);
+  if (config.train.threads == 0) {
+    config.train.threads = std::max(1, thread_count(0) / sharers);
+  }
   if (config.online.every == 0) {
     config.online.every = std::max<std::int64_t>(1, config.train.epochs / 10);
   }
@@ -140,32 +142,50 @@ class OnlineEvaluation {
   std::shared_ptr<const Dataset> queries_;
 };
 
-TrainResult train_method(const RunDir& run,
-                         const Experiment& experiment,
-                         Method& method,
-                         LogSink& log,
-                         Progress& progress) {
+// What one process needs in order to train.
+struct Training {
+  const Experiment& experiment;
+  Method& method;
+  const Communicator& processes;
+  LogSink& log;
+  Progress& progress;
+};
+
+// Where rank 0 keeps what comes of it.
+struct Records {
+  explicit Records(const RunDir& run)
+      : checkpoints(run.checkpoints()),
+        metrics(run.metrics()),
+        tensorboard(run.tensorboard()) {}
+  std::filesystem::path checkpoints;
+  MetricsWriter metrics;
+  TensorboardWriter tensorboard;
+};
+
+// records  null: of another rank
+TrainResult train_method(const Training& training, Records* records) {
+  const auto& experiment = training.experiment;
   const auto& config = experiment.config;
-  MetricsWriter metrics(run.metrics());
-  TensorboardWriter tensorboard(run.tensorboard());
   const auto seed = static_cast<std::uint64_t>(config.seed);
   const std::int64_t per_epoch =
       batches_per_epoch(experiment.images.train->size(), config.train.batch_size);
   const auto open_loader = [&](std::int64_t first_step) {
-    return open_run_loader(experiment, first_step, config.train.epochs * per_epoch);
+    return open_run_loader(experiment, first_step, config.train.epochs * per_epoch,
+                           training.processes);
   };
-  return train({.task = method,
+  return train({.task = training.method,
                 .config = config.train,
                 .seed = seed,
                 .steps_per_epoch = per_epoch,
-                .checkpoints = run.checkpoints(),
-                .metrics = metrics,
-                .tensorboard = tensorboard,
-                .log = log,
-                .progress = progress,
+                .checkpoints = records ? records->checkpoints : std::filesystem::path(),
+                .metrics = records ? &records->metrics : nullptr,
+                .tensorboard = records ? &records->tensorboard : nullptr,
+                .log = training.log,
+                .progress = training.progress,
                 .open_loader = open_loader,
-                .after_epoch = OnlineEvaluation(experiment, method.encoder()),
-                .stop_requested = stop_requested});
+                .after_epoch = OnlineEvaluation(experiment, training.method.encoder()),
+                .stop_requested = stop_requested,
+                .communicator = training.processes});
 }
 
 // Images that do not fit into memory are decoded once.
@@ -266,11 +286,14 @@ std::unique_ptr<Method> make_initial_method(const RunConfig& config) {
 
 std::unique_ptr<Loader> open_run_loader(const Experiment& experiment,
                                         std::int64_t first_step,
-                                        std::int64_t total_steps) {
+                                        std::int64_t total_steps,
+                                        const Communicator& processes) {
   const auto& config = experiment.config;
   return std::make_unique<Loader>(
       experiment.images.train, view_plan(config), experiment.images.normalization,
       LoaderOptions{.batch_size = config.train.batch_size,
+                    .shard = processes.rank(),
+                    .shards = processes.size(),
                     .first_step = first_step,
                     .total_steps = total_steps,
                     .bands = experiment.images.bands,
@@ -282,14 +305,14 @@ std::unique_ptr<Loader> open_run_loader(const Experiment& experiment,
                     .type = uses_bf16(config.train.precision) ? at::kBFloat16 : at::kFloat});
 }
 
-Experiment read_experiment(const ConfigSource& source, LogSink& log) {
+Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers) {
   // Every setting is read before the images are, so that a mistake is told at once.
   RunConfig config = read_run_config(source, kAnySize);
   RunImages images = open_run_images(read_data_config(source), read_seed(source),
                                      thread_count(config.train.threads), log);
   config = read_run_config(source, default_view_size(images.typical_size));
   fit_defaults(config, images, source);
-  resolve(config, images);
+  resolve(config, images, sharers);
   (void)batches_per_epoch(images.train->size(), config.train.batch_size);
   if (config.method_entry().check_batch != nullptr) {
     config.method_entry().check_batch(*config.method, config.train.batch_size);
@@ -348,7 +371,7 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
   experiment.images =
       open_run_images(experiment.config.data, static_cast<std::uint64_t>(experiment.config.seed),
                       thread_count(experiment.config.train.threads), log, cache_file(run));
-  resolve(experiment.config, experiment.images);
+  resolve(experiment.config, experiment.images, 1);
   const auto text = read_text_file(run.data());
   const auto data = nlohmann::json::parse(text, nullptr, false);
   if (!data.is_object() || !data.value("fingerprint", nlohmann::json()).is_string()) {
@@ -369,6 +392,7 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
 
 TrainResult run_to_end(const RunDir& run,
                        Experiment& experiment,
+                       const Communicator& processes,
                        LogSink& log,
                        Progress& progress) {
   const RunLock lock = run.lock();
@@ -378,8 +402,12 @@ TrainResult run_to_end(const RunDir& run,
   const auto method = make_initial_method(experiment.config);
   try {
     take_blas_memory();
-    cache_images(run, experiment, log);
-    const TrainResult result = train_method(run, experiment, *method, log, progress);
+    if (processes.size() == 1) {  // several would each need a cache of its own
+      cache_images(run, experiment, log);
+    }
+    Records records(run);
+    const TrainResult result =
+        train_method({experiment, *method, processes, log, progress}, &records);
     write_results(run, experiment, *method);
     remove_cache(run, experiment, log);
     run.set_status(RunStatus::kFinished);
@@ -394,6 +422,15 @@ TrainResult run_to_end(const RunDir& run,
     mark_ended(run, RunStatus::kInterrupted);
     throw;
   }
+}
+
+void train_beside(const Experiment& experiment,
+                  const Communicator& processes,
+                  LogSink& log,
+                  Progress& progress) {
+  at::set_num_threads(thread_count(experiment.config.train.threads));
+  const auto method = make_initial_method(experiment.config);
+  (void)train_method({experiment, *method, processes, log, progress}, nullptr);
 }
 
 }  // namespace viewfold

@@ -11,6 +11,7 @@
 #include "viewfold/core/run_dir.hpp"
 #include "viewfold/eval/encoder_file.hpp"
 #include "viewfold/methods/method.hpp"
+#include "viewfold/tensor/communicator.hpp"
 #include "viewfold/train/trainer.hpp"
 
 namespace viewfold {
@@ -23,7 +24,9 @@ struct Experiment {
 
 /// Reads all settings and opens the images. What is left open ("auto", 0) is decided here from
 /// images and machine, so that the resolved settings mean the same everywhere.
-[[nodiscard]] Experiment read_experiment(const ConfigSource& source, LogSink& log);
+///
+/// sharers  processes on this machine, which divide its cores
+[[nodiscard]] Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers = 1);
 
 /// The network that a run trains.
 [[nodiscard]] EncoderSpec encoder_spec(const RunConfig& config);
@@ -34,10 +37,12 @@ struct Experiment {
 /// The method with the initial weights of the run: they depend on its seed alone.
 [[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config);
 
-/// The loader of a run from step `first_step` on, for steps up to `total_steps`.
+/// The loader of a run from step `first_step` on, for steps up to `total_steps`: of the part of
+/// each batch that this process has.
 [[nodiscard]] std::unique_ptr<Loader> open_run_loader(const Experiment& experiment,
                                                       std::int64_t first_step,
-                                                      std::int64_t total_steps);
+                                                      std::int64_t total_steps,
+                                                      const Communicator& processes = {});
 
 /// Begins a run directory: settings, what the data was, the contact sheet of the views.
 void write_run_start(const RunDir& run, Experiment& experiment);
@@ -56,6 +61,18 @@ void write_run_start(const RunDir& run, Experiment& experiment);
 
 /// Trains to the end from the newest checkpoint, if any, then writes encoder, card, pictures and
 /// report. The status of the run says how it ended, whatever is thrown.
-TrainResult run_to_end(const RunDir& run, Experiment& experiment, LogSink& log, Progress& progress);
+///
+/// processes  those that train together; this is rank 0 of them
+TrainResult run_to_end(const RunDir& run,
+                       Experiment& experiment,
+                       const Communicator& processes,
+                       LogSink& log,
+                       Progress& progress);
+
+/// What the other ranks do meanwhile: they train with rank 0, and leave nothing behind.
+void train_beside(const Experiment& experiment,
+                  const Communicator& processes,
+                  LogSink& log,
+                  Progress& progress);
 
 }  // namespace viewfold

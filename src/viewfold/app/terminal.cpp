@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -12,11 +13,21 @@
 namespace viewfold {
 namespace {
 
-std::atomic<bool> g_stop{false};  // NOLINT: a signal handler can reach nothing else
+std::atomic<bool> g_stop{false};          // NOLINT: a signal handler can reach nothing else
+std::atomic<std::time_t> g_stop_time{0};  // NOLINT: ditto
 
+// torchrun hands on the Ctrl-C that the terminal has sent to all its processes already: what comes
+// within two seconds of the first is no second wish.
 extern "C" void ask_to_stop(int number) {
-  g_stop.store(true);
-  std::signal(number, SIG_DFL);
+  constexpr std::time_t kOneWish = 2;  // seconds; ours
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  if (!g_stop.exchange(true)) {
+    g_stop_time.store(now.tv_sec);
+  } else if (now.tv_sec - g_stop_time.load() > kOneWish) {
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
 }
 
 }  // namespace

@@ -52,6 +52,12 @@ class Interrupted : public Error {
   using Error::Error;
 };
 
+/// Another of the processes that train together has ended or cannot be reached (exit code 5).
+class PeerError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A caller's bug: a broken precondition such as unequal shapes (exit code 1).
 class ContractViolation : public std::logic_error {
  public:

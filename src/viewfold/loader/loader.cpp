@@ -40,7 +40,7 @@ std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options) {
       static_cast<std::size_t>(values) * c10::elementSize(options.type) +
       static_cast<std::size_t>(views) * plan.ops_per_view() * sizeof(OpRecord) +
       sizeof(std::uint32_t);
-  return static_cast<std::uint64_t>(options.batch_size) * sample;
+  return static_cast<std::uint64_t>(options.batch_size / options.shards) * sample;
 }
 
 namespace {
@@ -188,17 +188,18 @@ ViewBatch Loader::State::make_batch(std::int64_t step, Workplace& place) {
   ViewBatch batch;
   batch.epoch = step / per_epoch;
   const auto epoch_order = order_of(batch.epoch);
-  const auto first = epoch_order->begin() + (step % per_epoch) * options.batch_size;
-  batch.indices.assign(first, first + options.batch_size);
+  const std::int64_t samples = options.batch_size / options.shards;
+  const auto first =
+      epoch_order->begin() + (step % per_epoch) * options.batch_size + options.shard * samples;
+  batch.indices.assign(first, first + samples);
   for (const auto& group : plan.groups) {
-    batch.groups.push_back(empty_channels_last(group.views * options.batch_size, options.bands,
-                                               group.size, group.size, options.type));
+    batch.groups.push_back(empty_channels_last(group.views * samples, options.bands, group.size,
+                                               group.size, options.type));
   }
   batch.ops_per_view = plan.ops_per_view();
-  batch.records.resize(static_cast<std::size_t>(batch.views() * options.batch_size) *
-                       batch.ops_per_view);
+  batch.records.resize(static_cast<std::size_t>(batch.views() * samples) * batch.ops_per_view);
   if (dataset->has_annotations()) {
-    batch.annotations.resize(static_cast<std::size_t>(batch.views() * options.batch_size));
+    batch.annotations.resize(static_cast<std::size_t>(batch.views() * samples));
   }
   for (std::size_t i = 0; i < batch.indices.size(); ++i) {
     {
@@ -249,6 +250,9 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset,
                const LoaderOptions& options)
     : state_(std::make_unique<State>()) {
   (void)batches_per_epoch(dataset->size(), options.batch_size);
+  check(options.shards >= 1 && options.batch_size % options.shards == 0 && options.shard >= 0 &&
+            options.shard < options.shards,
+        "shards divide a batch into equal runs");
   check(options.type == at::kFloat || options.type == at::kBFloat16,
         "views are float32 or bfloat16");
   state_->dataset = std::move(dataset);

@@ -16,6 +16,8 @@ namespace viewfold {
 
 struct LoaderOptions {
   std::int64_t batch_size = 256;
+  std::int64_t shard = 0;        // of each batch: this one of `shards` equal runs of its samples
+  std::int64_t shards = 1;       // they divide batch_size
   std::int64_t first_step = 0;   // where a resumed run goes on
   std::int64_t total_steps = 0;  // next() may be called total_steps - first_step times
   std::int64_t bands = 3;        // every image is converted to this many
@@ -32,13 +34,15 @@ struct LoaderOptions {
 /// statistics need equal batches. Throws UsageError when there is not even one.
 [[nodiscard]] std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size);
 
-/// Bytes of one batch without annotations.
+/// Bytes of one batch, or of the shard of it that is made, without annotations.
 [[nodiscard]] std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options);
 
-/// Makes the batches of a run. What a batch holds depends on seed and step only, never on threads.
+/// Makes the batches of a run, or its shard of each. What a batch holds depends on seed and step
+/// only, never on threads, and the shards together are the whole batch.
 class Loader {
  public:
-  /// Throws UsageError when the data set is smaller than one batch.
+  /// Throws UsageError when the data set is smaller than one batch, ContractViolation on shards
+  /// that do not divide it.
   Loader(std::shared_ptr<const Dataset> dataset,
          ViewPlan plan,
          const Normalization& normalization,

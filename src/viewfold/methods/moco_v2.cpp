@@ -7,6 +7,7 @@
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/methods/method.hpp"
+#include "viewfold/nn/batch_norm.hpp"
 #include "viewfold/nn/heads.hpp"
 #include "viewfold/nn/losses/info_nce.hpp"
 #include "viewfold/nn/momentum.hpp"
@@ -105,24 +106,26 @@ class MocoV2 final : public Method {
     module_.register_module("queue", queue_);
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
-    check_queue_size(config_.queue_size, keys_per_step(config_, batch.size()));
+  StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
+    const auto& processes = context.communicator;
+    const auto n = batch.size();
+    check_queue_size(config_.queue_size, keys_per_step(config_, processes.size() * n));
     ema_update(*key_encoder_, *encoder_, config_.momentum);
     ema_update(*key_head_, *head_, config_.momentum);
+    const auto loss = [&](const at::Tensor& q, const at::Tensor& k) {
+      const auto own = k.narrow(0, processes.rank() * n, n);
+      return info_nce_with_queue(q, own, queue_->rows(), config_.temperature);
+    };
     if (!config_.symmetric) {
       const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
-      fresh_keys_ = keys(batch.view(1), 1);                              // [N, D]
-      return {.loss = info_nce_with_queue(q0, fresh_keys_, queue_->rows(), config_.temperature),
-              .embedding = q0.detach()};
+      fresh_keys_ = keys(batch.view(1), 1, processes).front();           // [N of all, D]
+      return {.loss = loss(q0, fresh_keys_), .embedding = q0.detach()};
     }
     const auto& views = batch.groups.front();                                   // [2N, C, S, S]
     const auto q = head_->forward(encoder_->forward_parts(views, 2)).chunk(2);  // [N, D] each
-    const auto k = keys(views, 2).chunk(2);                                     // [N, D] each
-    fresh_keys_ = at::cat({k[1], k[0]});                                        // [2N, D]
-    const auto loss = [&](std::size_t query, std::size_t key) {
-      return info_nce_with_queue(q[query], k[key], queue_->rows(), config_.temperature);
-    };
-    return {.loss = loss(0, 1).add(loss(1, 0)), .embedding = q[0].detach()};
+    const auto k = keys(views, 2, processes);  // [N of all, D] each
+    fresh_keys_ = at::cat({k[1], k[0]});
+    return {.loss = loss(q[0], k[1]).add(loss(q[1], k[0])), .embedding = q[0].detach()};
   }
 
   // The positives of a step must not be among its negatives.
@@ -143,24 +146,52 @@ class MocoV2 final : public Method {
   }
 
  private:
-  // views  [count * N, C, S, S]: `count` views of N samples
-  at::Tensor keys(const at::Tensor& views, std::int64_t count) {
+  // views    [count * N, C, S, S]: `count` views of the N samples of this process
+  // returns  of each view, [N of all processes, D] in the order of all_gather()
+  std::vector<at::Tensor> keys(const at::Tensor& views,
+                               std::int64_t count,
+                               const Communicator& processes) {
     const torch::NoGradGuard no_grad;
-    const auto n = views.size(0) / count;
+    const auto n = views.size(0) / count * processes.size();
     // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
     // Sec. 3.3).
     const auto splits = equal_parts(n, config_.norm_splits);
     std::vector<at::Tensor> orders;
-    for (std::int64_t v = 0; v < count; ++v) {
-      const auto within = splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong);
-      orders.push_back(within.add(v * n));
+    std::vector<at::Tensor> shuffled;
+    for (const auto& view : views.chunk(count)) {
+      orders.push_back(splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong));
+      shuffled.push_back(splits > 1 ? processes.exchange_rows(view, orders.back()) : view);
     }
-    const auto order = at::cat(orders);
-    const auto shuffled = views.index_select(0, order).contiguous(at::MemoryFormat::ChannelsLast);
-    auto k = key_head_->forward(key_encoder_->forward_parts(shuffled, count * splits))
-                 .to(at::kFloat);                       // [count * N, D], shuffled
-    k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));   // unit rows
-    return at::empty_like(k).index_copy_(0, order, k);  // [count * N, D], in the order of `views`
+    const auto parts = count * parts_here(splits, processes);
+    auto k = key_head_
+                 ->forward(key_encoder_->forward_parts(
+                     at::cat(shuffled).contiguous(at::MemoryFormat::ChannelsLast), parts))
+                 .to(at::kFloat);                      // [count * N, D], shuffled
+    k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));  // unit rows
+    auto of_views = k.chunk(count);
+    for (std::size_t v = 0; v < of_views.size(); ++v) {
+      const auto all = processes.all_gather(of_views[v]);
+      of_views[v] = at::empty_like(all).index_copy_(0, orders[v], all);
+    }
+    return of_views;
+  }
+
+  // How many of the sub-batches this process has; where it has but a share of one, the others that
+  // have the rest of it share its batch norm.
+  std::int64_t parts_here(std::int64_t splits, const Communicator& processes) {
+    const std::int64_t size = processes.size();
+    if (splits % size != 0 && size % splits != 0) {
+      throw UsageError(fmt::format(
+          "{} shuffled sub-batches do not divide among {} processes (use --method.norm_splits {})",
+          splits, size, size));
+    }
+    if (key_splits_ != splits) {
+      key_splits_ = splits;
+      const auto sharers = processes.part(static_cast<int>(std::min(splits, size)));
+      share_batch_norm(*key_encoder_, sharers);
+      share_batch_norm(*key_head_, sharers);
+    }
+    return std::max<std::int64_t>(1, splits / size);
   }
 
   MocoV2Config config_;
@@ -169,7 +200,8 @@ class MocoV2 final : public Method {
   std::shared_ptr<Mlp> head_;
   std::shared_ptr<Mlp> key_head_;
   std::shared_ptr<KeyQueue> queue_;
-  at::Tensor fresh_keys_;
+  at::Tensor fresh_keys_;        // of all processes
+  std::int64_t key_splits_ = 0;  // for which the key networks share their batch norm
   torch::nn::Module module_;
 };
 

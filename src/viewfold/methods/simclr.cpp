@@ -44,13 +44,14 @@ class SimClr final : public Method {
     module_.register_module("projector", projector_);
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
+  StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
     const auto z =
         projector_->forward(encoder_->forward(batch.groups.front())).to(at::kFloat);  // [2N, D]
     const auto n = batch.size();
     const auto z0 = z.narrow(0, 0, n);  // [N, D]
     const auto z1 = z.narrow(0, n, n);  // [N, D]
-    return {.loss = nt_xent(z0, z1, config_.temperature), .embedding = z0.detach()};
+    return {.loss = nt_xent(z0, z1, config_.temperature, context.communicator),
+            .embedding = z0.detach()};
   }
 
   torch::nn::Module& module() override { return module_; }

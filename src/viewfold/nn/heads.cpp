@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/nn/batch_norm.hpp"
 
 namespace viewfold {
 namespace {
@@ -16,8 +17,8 @@ void append_layer(torch::nn::Sequential& layers, torch::nn::LinearOptions linear
   const auto out = linear.out_features();
   layers->push_back(torch::nn::Linear(linear.bias(linear.bias() && norm == OutputNorm::kNone)));
   if (norm != OutputNorm::kNone) {
-    layers->push_back(torch::nn::BatchNorm1d(
-        torch::nn::BatchNorm1dOptions(out).affine(norm == OutputNorm::kAffine)));
+    layers->push_back(
+        BatchNorm1d(torch::nn::BatchNorm1dOptions(out).affine(norm == OutputNorm::kAffine)));
   }
 }
 

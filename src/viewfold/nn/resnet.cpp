@@ -36,8 +36,7 @@ class Block : public torch::nn::Module {
       layers.shortcut = fused::Shortcut::kProjection;
       layers.projection = {
           torch::nn::Conv2d(std::dynamic_pointer_cast<torch::nn::Conv2dImpl>(downsample_->ptr(0))),
-          torch::nn::BatchNorm2d(
-              std::dynamic_pointer_cast<torch::nn::BatchNorm2dImpl>(downsample_->ptr(1)))};
+          BatchNorm2d(std::dynamic_pointer_cast<BatchNorm2dImpl>(downsample_->ptr(1)))};
     }
     return layers;
   }
@@ -49,8 +48,7 @@ class Block : public torch::nn::Module {
   void make_downsample(std::int64_t in, std::int64_t out, std::int64_t stride) {
     if (stride != 1 || in != out) {
       downsample_ = register_module(
-          "downsample",
-          torch::nn::Sequential(conv(in, out, 1, stride), torch::nn::BatchNorm2d(out)));
+          "downsample", torch::nn::Sequential(conv(in, out, 1, stride), BatchNorm2d(out)));
     }
   }
 
@@ -70,9 +68,9 @@ class BasicBlock : public Block {
 
   BasicBlock(std::int64_t in, std::int64_t width, std::int64_t stride) {
     conv1_ = register_module("conv1", conv(in, width, 3, stride));
-    bn1_ = register_module("bn1", torch::nn::BatchNorm2d(width));
+    bn1_ = register_module("bn1", BatchNorm2d(width));
     conv2_ = register_module("conv2", conv(width, width, 3, 1));
-    bn2_ = register_module("bn2", torch::nn::BatchNorm2d(width));
+    bn2_ = register_module("bn2", BatchNorm2d(width));
     make_downsample(in, width, stride);
   }
 
@@ -88,7 +86,7 @@ class BasicBlock : public Block {
 
  private:
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
-  torch::nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
+  BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
 };
 
 class Bottleneck : public Block {
@@ -98,11 +96,11 @@ class Bottleneck : public Block {
   // The stride is on the 3x3, as in torchvision; the paper has it on the first 1x1.
   Bottleneck(std::int64_t in, std::int64_t width, std::int64_t stride) {
     conv1_ = register_module("conv1", conv(in, width, 1, 1));
-    bn1_ = register_module("bn1", torch::nn::BatchNorm2d(width));
+    bn1_ = register_module("bn1", BatchNorm2d(width));
     conv2_ = register_module("conv2", conv(width, width, 3, stride));
-    bn2_ = register_module("bn2", torch::nn::BatchNorm2d(width));
+    bn2_ = register_module("bn2", BatchNorm2d(width));
     conv3_ = register_module("conv3", conv(width, kExpansion * width, 1, 1));
-    bn3_ = register_module("bn3", torch::nn::BatchNorm2d(kExpansion * width));
+    bn3_ = register_module("bn3", BatchNorm2d(kExpansion * width));
     make_downsample(in, kExpansion * width, stride);
   }
 
@@ -121,7 +119,7 @@ class Bottleneck : public Block {
 
  private:
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, conv3_{nullptr};
-  torch::nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
+  BatchNorm2d bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
 };
 
 }  // namespace
@@ -131,7 +129,7 @@ ResNet::ResNet(const ResNetDepth& depth, const EncoderSpec& spec)
       pools_(spec.stem == "imagenet") {
   conv1_ = register_module("conv1", pools_ ? conv(spec.in_channels, spec.width, 7, 2)
                                            : conv(spec.in_channels, spec.width, 3, 1));
-  bn1_ = register_module("bn1", torch::nn::BatchNorm2d(spec.width));
+  bn1_ = register_module("bn1", BatchNorm2d(spec.width));
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     const std::int64_t stride = i == 0 ? 1 : 2;
     stages_[i] = register_module("layer" + std::to_string(i + 1),

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <memory>
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 
+#include "viewfold/nn/batch_norm.hpp"
 #include "viewfold/nn/encoder.hpp"
 #include "viewfold/nn/fused/block.hpp"
 
@@ -50,7 +50,7 @@ class ResNet : public Encoder {
   std::int64_t channels_;  // after the last stage made
   bool pools_;
   torch::nn::Conv2d conv1_{nullptr};
-  torch::nn::BatchNorm2d bn1_{nullptr};
+  BatchNorm2d bn1_{nullptr};
   std::array<torch::nn::Sequential, 4> stages_{nullptr, nullptr, nullptr, nullptr};
 };
 

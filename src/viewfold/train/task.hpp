@@ -9,14 +9,16 @@
 
 #include <torch/torch.h>
 
+#include "viewfold/tensor/communicator.hpp"
 #include "viewfold/tensor/view_batch.hpp"
 
 namespace viewfold {
 
-/// Where in the run a step is.
+/// Where in the run a step is, and who takes it.
 struct StepContext {
   std::int64_t step = 0;
   std::int64_t total_steps = 0;
+  Communicator communicator = {};  // the processes that have the other parts of the batch
 
   /// In [0, 1).
   [[nodiscard]] double progress() const {
@@ -26,7 +28,7 @@ struct StepContext {
 
 /// What a step gives to the loop.
 struct StepOutput {
-  at::Tensor loss;       // [] float32, with graph
+  at::Tensor loss;       // [] float32, with graph: the mean over the batch of this process
   at::Tensor embedding;  // [N, D], detached: what collapse is looked for in
   std::vector<std::pair<std::string, double>> scalars = {};  // further metrics
 };
@@ -44,8 +46,10 @@ class Task {
  public:
   virtual ~Task() = default;
 
-  /// Computes the loss of one batch. May update state that belongs before the gradient (momentum
-  /// encoder).
+  /// Computes the loss of one batch, or of the part of it that this process has. Layers of batch
+  /// normalisation share their batch already (nn/batch_norm.hpp); what else looks at more than one
+  /// sample asks context.communicator for those of the others, so that loss and gradient are those
+  /// of the whole batch. May update state that belongs before the gradient (momentum encoder).
   virtual StepOutput training_step(const ViewBatch& batch, const StepContext& context) = 0;
 
   /// Called after the optimiser has changed the parameters: queue, centre, momentum.

@@ -10,10 +10,12 @@ namespace viewfold {
 void TrainConfig::visit(FieldVisitor& v) {
   constexpr auto kMayChange = Resume::kMayChange;
   v.field("epochs", epochs, {.doc = "passes over the training images", .min = 1, .max = 100000});
-  v.field("batch_size", batch_size,
-          {.doc = "images per step; each gives as many views as the method wants",
-           .min = 2,
-           .max = 65536});
+  v.field(
+      "batch_size", batch_size,
+      {.doc = "images per step, of all processes together; each gives as many views as the method "
+              "wants",
+       .min = 2,
+       .max = 65536});
   v.field("optimizer", optimizer,
           {.doc = "how gradients become steps", .choices = {"sgd", "lars", "adamw"}});
   v.field("base_lr", base_lr,
@@ -48,11 +50,13 @@ void TrainConfig::visit(FieldVisitor& v) {
           {.doc = "what to do when the outputs collapse",
            .choices = {"warn", "stop"},
            .resume = kMayChange});
-  v.field("threads", threads,
-          {.doc = "threads of tensor operations; 0 takes every core. Another number rounds sums "
-                  "differently",
-           .min = 0,
-           .max = 1024});
+  v.field(
+      "threads", threads,
+      {.doc =
+           "threads of tensor operations; 0 takes every core, or its share of them where several "
+           "processes train on one machine. Another number rounds sums differently",
+       .min = 0,
+       .max = 1024});
   v.field("loader_threads", loader_threads,
           {.doc = "threads that make views", .min = 1, .max = 1024, .resume = kMayChange});
   v.field("prefetch_gb", prefetch_gb,

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/nn/state.hpp"
 #include "viewfold/train/checkpoint.hpp"
 #include "viewfold/train/collapse_alarm.hpp"
 #include "viewfold/train/slowdown_watch.hpp"
@@ -21,33 +22,52 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// Channels-last weights are not contiguous, but take part as any other.
+void broadcast_any(const Communicator& communicator, at::Tensor tensor) {
+  const auto values = tensor.contiguous();
+  communicator.broadcast(values);
+  tensor.copy_(values);
+}
+
 // The state of one run of the loop; each function is one of its duties.
 class Loop {
  public:
   explicit Loop(const TrainerParts& parts)
       : parts_(parts),
+        communicator_(parts.communicator),
         total_(parts.config.epochs * parts.steps_per_epoch),
-        training_(
-            parts.task,
-            parts.config,
-            {.seed = parts.seed, .total_steps = total_, .steps_per_epoch = parts.steps_per_epoch}),
+        training_(parts.task,
+                  parts.config,
+                  {.seed = parts.seed,
+                   .total_steps = total_,
+                   .steps_per_epoch = parts.steps_per_epoch,
+                   .communicator = parts.communicator}),
         alarm_(parts.task.known_constants(parts.config.batch_size)) {}
 
   TrainResult run();
 
  private:
   void restore();
+  void read_checkpoint();
+  void share_state();
+  // What all processes must know of a step before they go on.
+  struct Agreement {
+    double loss = 0.0;  // mean over the whole batch
+    bool stop = false;  // one of them was asked to stop
+  };
+  [[nodiscard]] Agreement agree(const StepOutput& output) const;
   void report_step(const StepOutput& output, double loss);
   void watch(const StepOutput& output, double loss);
+  std::string record(const StepOutput& output, const at::Tensor& embedding, double loss);
   void end_epoch();
-  void save() {
-    save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer(), alarm_);
-  }
+  void save();
   void save_when_due();
-  void stop_if_asked();
+  void stop_when(bool asked);
+  [[nodiscard]] bool writes() const { return communicator_.rank() == 0; }
   [[nodiscard]] double rate() const;
 
   const TrainerParts& parts_;
+  const Communicator& communicator_;
   std::int64_t total_;
   TrainingStep training_;
   CollapseAlarm alarm_;
@@ -62,10 +82,36 @@ class Loop {
 };
 
 void Loop::restore() {
+  if (writes()) {
+    read_checkpoint();
+  }
+  share_state();
+}
+
+// All processes begin with the state of rank 0, which need not be able to share its files.
+void Loop::share_state() {
+  if (communicator_.size() == 1) {
+    return;
+  }
+  const auto step = at::full({1}, step_, at::kLong);
+  communicator_.broadcast(step);
+  step_ = step.item<std::int64_t>();
+  result_.resumed_from = step_;
+  const auto state = training_.optimizer().state();
+  for (const auto& item : state) {
+    broadcast_any(communicator_, item.tensor);
+  }
+  training_.optimizer().load_state(state);
+  for (const auto& item : module_state(parts_.task.module())) {
+    broadcast_any(communicator_, item.tensor);
+  }
+}
+
+void Loop::read_checkpoint() {
   const auto loaded =
       load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer(), alarm_);
   if (!loaded) {
-    if (parts_.metrics.truncate_after(0)) {
+    if (parts_.metrics->truncate_after(0)) {
       parts_.log.warning(
           fmt::format("{}: holds no checkpoint; the run begins again from its first step",
                       parts_.checkpoints.string()));
@@ -83,7 +129,7 @@ void Loop::restore() {
         step_));
   }
   result_.resumed_from = step_;
-  parts_.metrics.truncate_after(step_);
+  parts_.metrics->truncate_after(step_);
   parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
 }
 
@@ -95,7 +141,18 @@ void Loop::watch(const StepOutput& output, double loss) {
   if (step_ % parts_.config.log_every != 0 && step_ != total_) {
     return;
   }
-  const auto spread = spread_statistics(output.embedding);
+  const auto embedding = communicator_.all_gather(output.embedding);  // [N of all processes, D]
+  const auto alarm = communicator_.broadcast(writes() ? record(output, embedding, loss) : "");
+  if (!alarm.empty() && parts_.config.on_collapse == "stop") {
+    save();
+    communicator_.barrier();  // nobody leaves before it is saved
+    throw DivergedError(alarm + " (train.on_collapse = \"stop\"; the checkpoint is kept)");
+  }
+}
+
+// Writes what is measured at this step; returns the collapse that it shows, if any.
+std::string Loop::record(const StepOutput& output, const at::Tensor& embedding, double loss) {
+  const auto spread = spread_statistics(embedding);
   std::vector<std::pair<std::string, double>> scalars{
       {"loss", loss},
       {"lr", training_.lr(step_ - 1)},
@@ -105,18 +162,14 @@ void Loop::watch(const StepOutput& output, double loss) {
       {"rank", spread.effective_rank}};
   scalars.insert(scalars.end(), output.scalars.begin(), output.scalars.end());
   const std::int64_t epoch = (step_ - 1) / parts_.steps_per_epoch;
-  parts_.metrics.write("train", scalars, step_, epoch);
-  parts_.tensorboard.write("train", scalars, step_);
+  parts_.metrics->write("train", scalars, step_, epoch);
+  parts_.tensorboard->write("train", scalars, step_);
   const auto message = alarm_.observe(step_, loss, spread);
-  if (!message) {
-    return;
+  if (message) {
+    parts_.log.warning(*message);
+    parts_.metrics->write_message("alarm", *message, step_, epoch);
   }
-  parts_.log.warning(*message);
-  parts_.metrics.write_message("alarm", *message, step_, epoch);
-  if (parts_.config.on_collapse == "stop") {
-    save();
-    throw DivergedError(*message + " (train.on_collapse = \"stop\"; the checkpoint is kept)");
-  }
+  return message.value_or("");
 }
 
 void Loop::report_step(const StepOutput& output, double loss) {
@@ -132,20 +185,26 @@ void Loop::report_step(const StepOutput& output, double loss) {
 
 void Loop::end_epoch() {
   const std::int64_t epochs_done = step_ / parts_.steps_per_epoch;
-  if (!parts_.after_epoch) {
+  if (!parts_.after_epoch || !writes()) {
     return;
   }
   const auto scalars = parts_.after_epoch(epochs_done);
   if (scalars.empty()) {
     return;
   }
-  parts_.metrics.write("online", scalars, step_, epochs_done - 1);
-  parts_.tensorboard.write("online", scalars, step_);
+  parts_.metrics->write("online", scalars, step_, epochs_done - 1);
+  parts_.tensorboard->write("online", scalars, step_);
   std::string line = fmt::format("epoch {}", epochs_done);
   for (const auto& [name, value] : scalars) {
     line += fmt::format("  {} {:.4f}", name, value);
   }
   parts_.log.info(line);
+}
+
+void Loop::save() {
+  if (writes()) {
+    save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer(), alarm_);
+  }
 }
 
 void Loop::save_when_due() {
@@ -156,12 +215,21 @@ void Loop::save_when_due() {
   last_save_ = Clock::now();
 }
 
-void Loop::stop_if_asked() {
-  if (!parts_.stop_requested || !parts_.stop_requested()) {
+void Loop::stop_when(bool asked) {
+  if (!asked) {
     return;
   }
   save();
+  communicator_.barrier();  // nobody leaves before it is saved
   throw Interrupted(fmt::format("stopped after step {} of {}, everything is saved", step_, total_));
+}
+
+Loop::Agreement Loop::agree(const StepOutput& output) const {
+  const bool asked = parts_.stop_requested && parts_.stop_requested();
+  const auto sums = at::tensor({output.loss.item<double>(), asked ? 1.0 : 0.0}, at::kDouble);
+  communicator_.all_reduce_sum(sums);
+  return {.loss = sums[0].item<double>() / communicator_.size(),
+          .stop = sums[1].item<double>() > 0.0};
 }
 
 TrainResult Loop::run() {
@@ -175,10 +243,10 @@ TrainResult Loop::run() {
     ViewBatch batch = loader_->next();
     const auto compute_start = Clock::now();
     const StepOutput output = training_.run(batch, step_);
-    const double loss = output.loss.item<double>();
+    const auto [loss, stop] = agree(output);
     const auto slowdown = slowdown_.observe(seconds_since(compute_start));
     train_seconds_ += seconds_since(step_start);
-    views_ += batch.size() * batch.views();
+    views_ += batch.size() * batch.views() * communicator_.size();
     ++step_;
     if (!std::isfinite(loss)) {
       throw DivergedError(
@@ -192,11 +260,12 @@ TrainResult Loop::run() {
       end_epoch();
     }
     if (step_ < total_) {
-      stop_if_asked();
+      stop_when(stop);
       save_when_due();
     }
   }
   save();
+  communicator_.barrier();
   parts_.progress.finish();
   result_.steps = step_;
   result_.seconds = seconds_since(start_);

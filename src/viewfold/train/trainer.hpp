@@ -23,9 +23,9 @@ struct TrainerParts {
   const TrainConfig& config;
   std::uint64_t seed = 0;
   std::int64_t steps_per_epoch = 0;
-  std::filesystem::path checkpoints;  // folder
-  MetricsWriter& metrics;
-  TensorboardWriter& tensorboard;
+  std::filesystem::path checkpoints;         // folder
+  MetricsWriter* metrics = nullptr;          // of rank 0; the others write nothing
+  TensorboardWriter* tensorboard = nullptr;  // ditto
   LogSink& log;
   Progress& progress;
   std::function<std::unique_ptr<Loader>(std::int64_t first_step)> open_loader;
@@ -34,6 +34,10 @@ struct TrainerParts {
   std::function<std::vector<std::pair<std::string, double>>(std::int64_t epochs_done)> after_epoch;
   /// True when the user asked to stop; asked once per step.
   std::function<bool()> stop_requested;
+  /// The processes that train together; each has its shard of every batch. Rank 0 alone reads and
+  /// writes checkpoints, writes metrics and calls after_epoch; the others take its state at the
+  /// start.
+  Communicator communicator = {};
 };
 
 /// How a run ended.
@@ -49,8 +53,9 @@ struct TrainResult {
 /// Trains to the end, from the newest checkpoint in parts.checkpoints if there is one.
 ///
 /// Every step is a function of (seed, step, state of the checkpoint): a run that is interrupted at
-/// any moment and continued ends with the same bits, given the same number of threads. Throws
-/// Interrupted when asked to stop (after saving), DivergedError on a loss or weight that is not
+/// any moment and continued ends with the same bits, given the same numbers of threads and
+/// processes. Throws Interrupted when asked to stop (after saving; all processes stop when one is
+/// asked), PeerError when another process is lost, DivergedError on a loss or weight that is not
 /// finite (the last checkpoint stays) or on a collapse with on_collapse = "stop" (after saving),
 /// DataError as the loader does.
 [[nodiscard]] TrainResult train(const TrainerParts& parts);

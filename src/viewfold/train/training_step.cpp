@@ -7,6 +7,7 @@
 #include <ATen/record_function.h>
 
 #include "viewfold/core/rng.hpp"
+#include "viewfold/nn/batch_norm.hpp"
 #include "viewfold/nn/fused/block.hpp"
 
 namespace viewfold {
@@ -15,10 +16,13 @@ TrainingStep::TrainingStep(Task& task, const TrainConfig& config, const StepSche
     : task_(task),
       config_(config),
       optimizer_(task, config),
+      gradients_(task.module().parameters(), schedule.communicator),
       schedule_(schedule),
       warmup_(std::llround(config.warmup_epochs * static_cast<double>(schedule.steps_per_epoch))),
       peak_(peak_lr(config)),
-      bf16_(uses_bf16(config.precision)) {}
+      bf16_(uses_bf16(config.precision)) {
+  share_batch_norm(task.module(), schedule.communicator);
+}
 
 double TrainingStep::lr(std::int64_t step) const {
   return cosine_lr(peak_, step, schedule_.total_steps, warmup_);
@@ -28,7 +32,8 @@ StepOutput TrainingStep::run(ViewBatch& batch, std::int64_t step) {
   // The only use of the global generator: whatever a step draws from it depends on the step alone.
   torch::manual_seed(derive_seed(
       {.seed = schedule_.seed, .stream = "step", .sample = static_cast<std::uint32_t>(step)}));
-  const StepContext context{.step = step, .total_steps = schedule_.total_steps};
+  const StepContext context{
+      .step = step, .total_steps = schedule_.total_steps, .communicator = schedule_.communicator};
   batch.shrink([this, step](std::int64_t full) {
     return size_at(config_, full, step, schedule_.total_steps);
   });
@@ -40,6 +45,7 @@ StepOutput TrainingStep::run(ViewBatch& batch, std::int64_t step) {
     output = task_.training_step(batch, context);
   }
   output.loss.backward();
+  gradients_.finish();
   RECORD_USER_SCOPE("viewfold::update");
   optimizer_.step(lr(step), peak_);
   task_.after_optimizer_step(context);

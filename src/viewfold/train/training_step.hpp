@@ -5,6 +5,7 @@
 #include <string>
 
 #include "viewfold/tensor/view_batch.hpp"
+#include "viewfold/train/gradient_sum.hpp"
 #include "viewfold/train/optimizer.hpp"
 #include "viewfold/train/task.hpp"
 #include "viewfold/train/train_config.hpp"
@@ -16,17 +17,19 @@ struct StepSchedule {
   std::uint64_t seed = 0;  // of the run
   std::int64_t total_steps = 0;
   std::int64_t steps_per_epoch = 0;
+  Communicator communicator = {};  // the processes that take them together
 };
 
-/// Takes the steps of a run. To LibTorch's callbacks (at::RecordFunction) the update of the
-/// parameters shows as "viewfold::update".
+/// Takes the steps of a run. In several processes, layers of batch normalisation share their batch,
+/// and gradients are means over all of them. To LibTorch's callbacks (at::RecordFunction) the
+/// update of the parameters shows as "viewfold::update".
 class TrainingStep {
  public:
   TrainingStep(Task& task, const TrainConfig& config, const StepSchedule& schedule);
 
   /// Takes step number `step`, from 0: forward, backward, update. Seeds the generator of LibTorch,
   /// so that whatever the task draws depends on seed and step alone. Shrinks the views of `batch`
-  /// to the size of this step (size_at). Throws as the task does.
+  /// to the size of this step (size_at). Throws as the task and the communicator do.
   StepOutput run(ViewBatch& batch, std::int64_t step);
 
   /// The learning rate of step number `step`.
@@ -38,6 +41,7 @@ class TrainingStep {
   Task& task_;
   TrainConfig config_;
   Optimizer optimizer_;
+  GradientSum gradients_;
   StepSchedule schedule_;
   std::int64_t warmup_;
   double peak_;

@@ -28,11 +28,6 @@ namespace {
 
 thread_local bool fused_enabled = false;
 
-SumOverProcesses& sum_over_processes() {
-  static SumOverProcesses sum;
-  return sum;
-}
-
 std::atomic<std::int64_t> convolution_nanoseconds{0};
 std::atomic<std::int64_t> norm_nanoseconds{0};
 std::atomic<std::int64_t> multiply_adds{0};
@@ -444,10 +439,8 @@ void Unit::finish_forward(bool training) {
     use_running_statistics();
     return;
   }
-  auto total = statistics_sums();
-  if (const auto& everywhere = sum_over_processes()) {
-    everywhere(total);
-  }
+  const auto total = statistics_sums();
+  layers_.norm->communicator().all_reduce_sum(total);
   auto sums = total.accessor<double, 3>();
   const auto* const gamma = gamma_.data_ptr<float>();
   const auto* const beta = beta_.data_ptr<float>();
@@ -479,7 +472,7 @@ void Unit::update_running(std::int64_t channel, double mean, double variance, do
 }
 
 void Unit::finish_sums() {
-  auto total = at::zeros({2, parts_, channels()}, at::kDouble);
+  const auto total = at::zeros({2, parts_, channels()}, at::kDouble);
   grad_gamma_ = at::zeros({channels()}, at::kFloat);
   grad_beta_ = at::zeros({channels()}, at::kFloat);
   auto sums = total.accessor<double, 3>();
@@ -499,9 +492,7 @@ void Unit::finish_sums() {
     grad_gamma_.data_ptr<float>()[c] = static_cast<float>(gamma);
     grad_beta_.data_ptr<float>()[c] = static_cast<float>(beta);
   }
-  if (const auto& everywhere = sum_over_processes()) {
-    everywhere(total);
-  }
+  layers_.norm->communicator().all_reduce_sum(total);
   // d raw = gamma / std * (g - mean(g) - (raw - mean) / std^2 * mean(g * (raw - mean)))
   const auto* const gamma = gamma_.data_ptr<float>();
   for (std::int64_t part = 0; part < parts_; ++part) {
@@ -885,10 +876,6 @@ FusedGuard::~FusedGuard() {
 
 bool enabled() {
   return fused_enabled;
-}
-
-void set_sum_over_processes(SumOverProcesses sum) {
-  sum_over_processes() = std::move(sum);
 }
 
 Totals totals() {

@@ -3,19 +3,19 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
+
+#include "viewfold/nn/batch_norm.hpp"
 
 namespace viewfold::fused {
 
 /// A convolution and the batch norm behind it.
 struct ConvNorm {
   torch::nn::Conv2d conv{nullptr};
-  torch::nn::BatchNorm2d norm{nullptr};
+  BatchNorm2d norm{nullptr};  // its communicator's processes share the statistics
 };
 
 /// What is added before the last ReLU of a block.
@@ -64,13 +64,6 @@ class FusedGuard {
 
 /// Whether a FusedGuard has switched fused blocks on.
 [[nodiscard]] bool enabled();
-
-/// Adds `sums` (float64, CPU) up over all processes, in place. Called for the statistics of batch
-/// norm, in the same order in all of them, so that they are of the batch of all processes.
-using SumOverProcesses = std::function<void(at::Tensor& sums)>;
-
-/// What training over several processes sets; an empty function, the default, is for one process.
-void set_sum_over_processes(SumOverProcesses sum);
 
 /// What fused blocks have done since the process began, in all threads together.
 struct Totals {
