@@ -19,20 +19,17 @@ namespace {
 
 constexpr std::int64_t kBatch = 32;
 constexpr std::int64_t kSteps = 2;
-constexpr double kTolerance =
-    1e-5; // of the loss of the first step, relative to it
+constexpr double kTolerance = 1e-5;  // of the loss of the first step, relative to it
 // Sums in another order move values near zero across it, and a ReLU with them:
 // one of two million changes a gradient by up to a hundredth of the largest.
-// Without shared batch norm, or without a process's share, it is off by more
-// than a tenth.
-constexpr double kGradientTolerance =
-    3e-2; // of the first step, relative to the largest
-constexpr double kLaterTolerance = 1e-2; // of the steps that follow
+// Without shared batch norm it is off by half of it.
+constexpr double kGradientTolerance = 3e-2;  // of the first step, relative to the largest
+constexpr double kLaterTolerance = 1e-2;     // of the steps that follow
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
 struct Case {
-  const MethodEntry &entry;
+  const MethodEntry& entry;
   ImageScale scale = ImageScale::kSmall;
   Settings settings = {};
   bool fused = false;
@@ -40,45 +37,41 @@ struct Case {
   [[nodiscard]] std::string name() const {
     std::string text(entry.name);
     text += scale == ImageScale::kSmall ? " small" : " large";
-    for (const auto &[key, value] : settings) {
+    for (const auto& [key, value] : settings) {
       text += " " + key + "=" + value;
     }
     return text + (fused ? " fused" : "");
   }
 };
 
-std::unique_ptr<Method> make_method(const Case &c) {
+std::unique_ptr<Method> make_method(const Case& c) {
   const auto config = c.entry.config(c.scale);
   ConfigSource source;
-  for (const auto &[key, value] : c.settings) {
+  for (const auto& [key, value] : c.settings) {
     source.set(key, value, "test");
   }
   read_config(*config, source);
   torch::manual_seed(1);
   const std::string stem = c.scale == ImageScale::kSmall ? "cifar" : "imagenet";
-  return c.entry.make(*config, {.encoder = {.name = "resnet18",
-                                            .width = c.fused ? 16 : 4,
-                                            .stem = stem,
-                                            .input_size = 16},
-                                .seed = 1});
+  return c.entry.make(
+      *config,
+      {.encoder = {.name = "resnet18", .width = c.fused ? 16 : 4, .stem = stem, .input_size = 16},
+       .seed = 1});
 }
 
 // The part of the batch of a step that process `rank` of `size` has.
-ViewBatch make_batch(const MethodEntry &entry, std::int64_t step,
-                     const Communicator &processes) {
+ViewBatch make_batch(const MethodEntry& entry, std::int64_t step, const Communicator& processes) {
   const std::int64_t n = kBatch / processes.size();
   std::vector<at::Tensor> views;
   for (std::int64_t v = 0; v < entry.views; ++v) {
     const auto seed = static_cast<std::uint64_t>(100 * step + v);
-    views.push_back(normal_tensor({kBatch, 3, 16, 16}, seed, at::kFloat)
-                        .narrow(0, processes.rank() * n, n));
+    views.push_back(
+        normal_tensor({kBatch, 3, 16, 16}, seed, at::kFloat).narrow(0, processes.rank() * n, n));
   }
   ViewBatch batch;
-  batch.groups.push_back(
-      at::cat(views).contiguous(at::MemoryFormat::ChannelsLast));
+  batch.groups.push_back(at::cat(views).contiguous(at::MemoryFormat::ChannelsLast));
   for (std::int64_t i = 0; i < n; ++i) {
-    batch.indices.push_back(
-        static_cast<std::uint32_t>(processes.rank() * n + i));
+    batch.indices.push_back(static_cast<std::uint32_t>(processes.rank() * n + i));
   }
   return batch;
 }
@@ -86,12 +79,12 @@ ViewBatch make_batch(const MethodEntry &entry, std::int64_t step,
 // What must not depend on the number of processes.
 struct Outcome {
   std::vector<double> losses;
-  std::vector<at::Tensor> gradients; // of the first step
-  std::vector<NamedTensor> state;    // parameters, running statistics, queue
+  std::vector<at::Tensor> gradients;  // of the first step
+  std::vector<NamedTensor> state;     // parameters, running statistics, queue
 };
 
 // Steps as the loop takes them.
-Outcome take_steps(const Case &c, const Communicator &processes) {
+Outcome take_steps(const Case& c, const Communicator& processes) {
   const fused::FusedGuard guard(c.fused);
   const auto method = make_method(c);
   TrainConfig config;
@@ -101,17 +94,15 @@ Outcome take_steps(const Case &c, const Communicator &processes) {
   Outcome outcome;
   for (std::int64_t step = 0; step < kSteps; ++step) {
     torch::manual_seed(static_cast<std::uint64_t>(step));
-    const StepContext context{
-        .step = step, .total_steps = 10, .communicator = processes};
+    const StepContext context{.step = step, .total_steps = 10, .communicator = processes};
     optimizer.zero_grad();
-    const auto output =
-        method->training_step(make_batch(c.entry, step, processes), context);
+    const auto output = method->training_step(make_batch(c.entry, step, processes), context);
     output.loss.backward();
     gradients.finish();
     auto loss = output.loss.detach().to(at::kDouble).view({1}).clone();
     processes.all_reduce_sum(loss);
     outcome.losses.push_back(loss.item<double>() / processes.size());
-    for (const auto &parameter : method->module().parameters()) {
+    for (const auto& parameter : method->module().parameters()) {
       if (parameter.requires_grad() && step == 0) {
         outcome.gradients.push_back(parameter.grad().clone());
       }
@@ -119,57 +110,50 @@ Outcome take_steps(const Case &c, const Communicator &processes) {
     optimizer.step(0.01, 0.01);
     method->after_optimizer_step(context);
   }
-  for (const auto &item : module_state(method->module())) {
+  for (const auto& item : module_state(method->module())) {
     outcome.state.push_back({item.name, item.tensor.clone()});
   }
   return outcome;
 }
 
-double largest(const at::Tensor &t) {
+double largest(const at::Tensor& t) {
   return t.numel() == 0 ? 0.0 : t.abs().max().item<double>();
 }
 
 // The key networks of MoCo normalise by their batches only: nothing reads their
 // running statistics.
-bool is_read(const std::string &name) {
-  return !name.starts_with("key_") ||
-         (name.find("running_") == std::string::npos &&
-          name.find("num_batches") == std::string::npos);
+bool is_read(const std::string& name) {
+  return !name.starts_with("key_") || (name.find("running_") == std::string::npos &&
+                                       name.find("num_batches") == std::string::npos);
 }
 
-void expect_the_same(const Outcome &a, const Outcome &b,
-                     const std::string &name) {
+void expect_the_same(const Outcome& a, const Outcome& b, const std::string& name) {
   for (std::size_t i = 0; i < a.losses.size(); ++i) {
     const double tolerance = i == 0 ? kTolerance : kLaterTolerance;
-    EXPECT_NEAR(a.losses[i], b.losses[i],
-                tolerance * std::max(1.0, std::abs(b.losses[i])))
-        << name;
+    EXPECT_NEAR(a.losses[i], b.losses[i], tolerance * std::max(1.0, std::abs(b.losses[i]))) << name;
   }
   ASSERT_EQ(a.gradients.size(), b.gradients.size());
   double scale = 0.0;
-  for (const auto &gradient : b.gradients) {
+  for (const auto& gradient : b.gradients) {
     scale = std::max(scale, largest(gradient));
   }
   for (std::size_t i = 0; i < a.gradients.size(); ++i) {
-    EXPECT_LT(largest(a.gradients[i] - b.gradients[i]),
-              kGradientTolerance * scale)
+    EXPECT_LT(largest(a.gradients[i] - b.gradients[i]), kGradientTolerance * scale)
         << name << " " << i;
   }
   for (std::size_t i = 0; i < a.state.size(); ++i) {
     if (is_read(a.state[i].name)) {
-      const auto difference =
-          a.state[i].tensor.to(at::kDouble) - b.state[i].tensor.to(at::kDouble);
-      EXPECT_LT(largest(difference),
-                kLaterTolerance * std::max(1.0, largest(b.state[i].tensor)))
+      const auto difference = a.state[i].tensor.to(at::kDouble) - b.state[i].tensor.to(at::kDouble);
+      EXPECT_LT(largest(difference), kLaterTolerance * std::max(1.0, largest(b.state[i].tensor)))
           << name << " " << a.state[i].name;
     }
   }
 }
 
-void expect_the_state_of_rank_0(const Outcome &outcome,
-                                const Communicator &processes,
-                                const std::string &name) {
-  for (const auto &item : outcome.state) {
+void expect_the_state_of_rank_0(const Outcome& outcome,
+                                const Communicator& processes,
+                                const std::string& name) {
+  for (const auto& item : outcome.state) {
     if (is_read(item.name)) {
       const auto first = item.tensor.contiguous().clone();
       processes.broadcast(first);
@@ -180,7 +164,7 @@ void expect_the_state_of_rank_0(const Outcome &outcome,
 
 std::vector<Case> cases_of(int processes) {
   std::vector<Case> cases;
-  for (const auto &entry : method_table()) {
+  for (const auto& entry : method_table()) {
     cases.push_back({entry, ImageScale::kSmall});
     cases.push_back({entry, ImageScale::kSmall, {}, true});
     if (processes == 2) {
@@ -189,18 +173,15 @@ std::vector<Case> cases_of(int processes) {
     if (entry.name == "moco_v2") {
       cases.push_back({entry, ImageScale::kSmall, {{"norm_splits", "1"}}});
       cases.push_back({entry, ImageScale::kSmall, {{"norm_splits", "2"}}});
-      cases.push_back(
-          {entry, ImageScale::kSmall, {{"norm_splits", "2"}}, true});
-      cases.push_back({entry,
-                       ImageScale::kSmall,
-                       {{"symmetric", "false"}, {"norm_splits", "4"}}});
+      cases.push_back({entry, ImageScale::kSmall, {{"norm_splits", "2"}}, true});
+      cases.push_back({entry, ImageScale::kSmall, {{"symmetric", "false"}, {"norm_splits", "4"}}});
     }
   }
   return cases;
 }
 
-void compare_with_one_process(const Communicator &processes) {
-  for (const auto &c : cases_of(processes.size())) {
+void compare_with_one_process(const Communicator& processes) {
+  for (const auto& c : cases_of(processes.size())) {
     const auto outcome = take_steps(c, processes);
     expect_the_state_of_rank_0(outcome, processes, c.name());
     if (processes.rank() == 0) {
@@ -218,21 +199,17 @@ TEST(EveryMethod, TakesTheSameStepsInFourProcessesAsInOne) {
 }
 
 TEST(MocoV2, RefusesSubBatchesThatDoNotDivideAmongProcesses) {
-  testing::in_joined_processes(4, [](const Communicator &processes) {
+  testing::in_joined_processes(4, [](const Communicator& processes) {
     ViewBatch batch;
-    batch.groups.push_back(
-        at::zeros({2 * 12, 3, 16, 16})); // 48 of four processes: 6 parts
+    batch.groups.push_back(at::zeros({2 * 12, 3, 16, 16}));  // 48 of four processes: 6 parts
     batch.indices.resize(12);
-    const auto method =
-        make_method({find_method("moco_v2"),
-                     ImageScale::kSmall,
-                     {{"norm_splits", "6"}, {"queue_size", "96"}}});
-    EXPECT_THROW(
-        (void)method->training_step(
-            batch, {.step = 0, .total_steps = 1, .communicator = processes}),
-        UsageError);
+    const auto method = make_method(
+        {find_method("moco_v2"), ImageScale::kSmall, {{"norm_splits", "6"}, {"queue_size", "96"}}});
+    EXPECT_THROW((void)method->training_step(
+                     batch, {.step = 0, .total_steps = 1, .communicator = processes}),
+                 UsageError);
   });
 }
 
-} // namespace
-} // namespace viewfold
+}  // namespace
+}  // namespace viewfold
