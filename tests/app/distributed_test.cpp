@@ -107,10 +107,12 @@ TEST(TwoProcesses, TrainAsOneDoes) {
   const auto found = losses(folder.path() / "together");
   ASSERT_EQ(expected.size(), 8U);
   ASSERT_EQ(found.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_NEAR(found[i], expected[i], 1e-2) << i;  // rounding grows from step to step
-  }
+  // Rounding grows from step to step; a sum that one process missed would show at the second.
   EXPECT_NEAR(found[0], expected[0], 1e-5);
+  EXPECT_NEAR(found[1], expected[1], 1e-4);
+  for (std::size_t i = 2; i < expected.size(); ++i) {
+    EXPECT_NEAR(found[i], expected[i], 2e-2) << i;
+  }
   EXPECT_TRUE(std::filesystem::exists(folder.path() / "together/report.html"));
 }
 

@@ -1,60 +1,20 @@
 // Runs that are stopped and continued.
-#include <chrono>
 #include <csignal>
-#include <fcntl.h>
-#include <spawn.h>
-#include <thread>
 
-#include "app/program.hpp"
+#include "app/stopped_run.hpp"
 #include <gtest/gtest.h>
 
 #include "viewfold/core/run_dir.hpp"
 
-extern char** environ;
-
 namespace viewfold {
 namespace {
 
+using testing::long_run;
 using testing::run_program;
 using testing::small_run;
+using testing::start_and_signal;
 using testing::with;
 using testing::write_pictures;
-
-// Starts a run whose output goes to a file, waits for its first checkpoint, then sends a signal.
-// Returns the status of waitpid().
-int start_and_signal(const TestFolder& folder, std::vector<std::string> words, int signal) {
-  words.insert(words.begin(), testing::program());
-  std::vector<char*> arguments;
-  for (auto& word : words) {
-    arguments.push_back(word.data());
-  }
-  arguments.push_back(nullptr);
-  std::filesystem::remove_all(folder.path() / "stopped");
-  const auto output = folder.path() / "signalled.txt";
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  pid_t child = 0;
-  EXPECT_EQ(posix_spawn(&child, arguments[0], &actions, nullptr, arguments.data(), environ), 0);
-  posix_spawn_file_actions_destroy(&actions);
-  const auto checkpoints = folder.path() / "stopped/checkpoints";
-  int status = 0;
-  while (!std::filesystem::exists(checkpoints) || std::filesystem::is_empty(checkpoints)) {
-    if (waitpid(child, &status, WNOHANG) == child) {
-      return status;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  kill(child, signal);
-  waitpid(child, &status, 0);
-  return status;
-}
-
-std::vector<std::string> long_run(const TestFolder& folder, const std::string& name) {
-  return with(small_run((folder.path() / "pictures").string(), (folder.path() / name).string()),
-              {"--epochs", "12", "--train.checkpoint_minutes", "0"});
-}
 
 TEST(Interruption, KilledRunEndsWithTheBitsOfAnUninterruptedOne) {
   const TestFolder folder("killed");
@@ -109,17 +69,23 @@ TEST(Interruption, AnUnreadableImageOnDiskIsNamedBeforeTraining) {
   EXPECT_EQ(repaired.code, 0) << repaired.err;
 }
 
-TEST(Interruption, CtrlCSavesAndSaysHowToGoOn) {
+TEST(Interruption, EverySignalThatAsksToStopSavesAndSaysHowToGoOn) {
   const TestFolder folder("interrupted");
   write_pictures(folder.path() / "pictures", 40);
-  const int status = start_and_signal(folder, long_run(folder, "stopped"), SIGINT);
-  EXPECT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
-  const std::string said = read_text_file(folder.path() / "signalled.txt");
-  EXPECT_NE(said.find("viewfold resume"), std::string::npos) << said;
-  EXPECT_NE(read_text_file(folder.path() / "stopped/run.json").find("interrupted"),
-            std::string::npos);
-  EXPECT_EQ(run_program(folder, {"resume", "stopped"}).code, 0);
+  ASSERT_EQ(run_program(folder, long_run(folder, "whole")).code, 0);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const int status = start_and_signal(folder, long_run(folder, "stopped"), signal);
+    EXPECT_TRUE(WIFEXITED(status)) << signal;
+    EXPECT_EQ(WEXITSTATUS(status), 130) << signal;
+    const std::string said = read_text_file(folder.path() / "signalled.txt");
+    EXPECT_NE(said.find("viewfold resume"), std::string::npos) << said;
+    EXPECT_NE(read_text_file(folder.path() / "stopped/run.json").find("interrupted"),
+              std::string::npos);
+    EXPECT_EQ(run_program(folder, {"resume", "stopped"}).code, 0);
+    EXPECT_TRUE(read_file(folder.path() / "stopped/encoder.safetensors") ==
+                read_file(folder.path() / "whole/encoder.safetensors"))
+        << signal;
+  }
 }
 
 TEST(Interruption, ResumeRefusesOtherImages) {

@@ -34,16 +34,21 @@ inline std::string quoted(const std::vector<std::string>& words) {
   return line;
 }
 
-/// Runs `viewfold words...` in `folder`, where its output is kept too.
-inline Ended run_program(const TestFolder& folder, const std::vector<std::string>& words) {
+/// Runs a line of the shell in `folder`, where its output is kept too.
+inline Ended run_line(const TestFolder& folder, const std::string& commands) {
   const auto out = folder.path() / "stdout.txt";
   const auto err = folder.path() / "stderr.txt";
-  const std::string line = fmt::format("cd '{}' && {} > '{}' 2> '{}'", folder.path().string(),
-                                       quoted(words), out.string(), err.string());
+  const std::string line = fmt::format("cd '{}' && ( {} ) > '{}' 2> '{}'", folder.path().string(),
+                                       commands, out.string(), err.string());
   const int status = std::system(line.c_str());
   return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
           .out = read_text_file(out),
           .err = read_text_file(err)};
+}
+
+/// Runs `viewfold words...` in `folder`.
+inline Ended run_program(const TestFolder& folder, const std::vector<std::string>& words) {
+  return run_line(folder, quoted(words));
 }
 
 /// Writes `per_class` pictures of 16 x 16 pixels into each of two folders: stripes and spots, with

@@ -248,6 +248,20 @@ TEST(Program, TooFewImagesForABatchAreRefused) {
   EXPECT_TRUE(contains(ended.err, "batch")) << ended.err;
 }
 
+TEST(Program, AQueueThatDoesNotHoldWholeBatchesIsRefusedBeforeARunIsMade) {
+  const TestFolder folder("queue");
+  write_pictures(folder.path() / "pictures", 40);
+  const auto ended = run_program(
+      folder,
+      with(small_run("pictures", "run"), {"--method", "moco_v2", "--method.queue_size", "100"}));
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_TRUE(contains(ended.err,
+                       "method.queue_size and train.batch_size = 16: a queue of 100 does "
+                       "not hold whole batches of 32 keys (take a multiple such as 96)"))
+      << ended.err;
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "run"));
+}
+
 TEST(Program, OneArgumentIsEnoughForAFewPictures) {
   const TestFolder folder("one_argument");
   write_pictures(folder.path() / "pictures", 8);

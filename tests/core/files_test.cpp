@@ -71,7 +71,7 @@ TEST(Files, AFullDiskLeavesTheOldFileAndNothingElse) {
   const std::string large(100000, 'x');
   {
     const FileSizeLimit limit(4096);
-    EXPECT_THROW(write_file_atomically(path, large), DataError);
+    EXPECT_THROW(write_file_atomically(path, large), WriteError);
   }
   EXPECT_EQ(read_text_file(path), "old");
   EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"f"});
@@ -82,7 +82,7 @@ TEST(Files, AFullDiskLeavesTheOldFileAndNothingElse) {
 TEST(Files, ATargetThatIsAFolderIsKept) {
   const TestFolder folder("files");
   fs::create_directory(folder.path() / "sub");
-  EXPECT_THROW(write_file_atomically(folder.path() / "sub", std::string_view("x")), DataError);
+  EXPECT_THROW(write_file_atomically(folder.path() / "sub", std::string_view("x")), WriteError);
   EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"sub"});
 }
 
@@ -92,7 +92,7 @@ TEST(Files, WritingIntoAMissingFolderNamesThePath) {
   try {
     write_file_atomically(path, std::string_view("x"));
     FAIL() << "a file was written into a missing folder";
-  } catch (const DataError& error) {
+  } catch (const WriteError& error) {
     EXPECT_TRUE(std::string(error.what()).starts_with(path + ": ")) << error.what();
   }
 }

@@ -55,5 +55,18 @@ TEST(Dataset, RefusesIndicesOutOfRange) {
   }
 }
 
+TEST(AbsoluteSpec, MakesPathsAbsoluteAndLeavesNamesAlone) {
+  const std::string here = std::filesystem::current_path().string();
+  EXPECT_EQ(absolute_spec("pictures"), here + "/pictures");
+  EXPECT_EQ(absolute_spec("./a/../pictures/"), here + "/pictures/");
+  EXPECT_EQ(absolute_spec("/data/pictures"), "/data/pictures");
+  EXPECT_EQ(absolute_spec("shards:1"), here + "/shards:1");
+  EXPECT_EQ(absolute_spec("fashion-mnist"), "fashion-mnist");
+  EXPECT_EQ(absolute_spec("fashion-mnist:sets"), "fashion-mnist:" + here + "/sets");
+  EXPECT_EQ(absolute_spec("cifar10:/data/c"), "cifar10:/data/c");
+  EXPECT_EQ(absolute_spec("cifar10:"), "cifar10:");
+  EXPECT_EQ(absolute_spec(""), "");
+}
+
 }  // namespace
 }  // namespace viewfold

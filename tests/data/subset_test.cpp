@@ -46,6 +46,28 @@ class FakeDataset : public Dataset {
 
 constexpr std::uint64_t kMuch = 1'000'000'000;
 
+TEST(WithAnnotations, GivesThemForTheirImagesAndLeavesTheRestAsItIs) {
+  const auto base = std::make_shared<FakeDataset>(3);
+  EXPECT_FALSE(base->has_annotations());
+  EXPECT_TRUE(base->annotations(1).boxes.empty());
+  std::vector<Annotations> known(3);
+  known[1].boxes = {{1.0, 0.0, 3.0, 2.0}};
+  known[2].keypoints = {{0.5, 0.5}};
+  const std::shared_ptr<const Dataset> annotated = with_annotations(base, known);
+  EXPECT_TRUE(annotated->has_annotations());
+  EXPECT_EQ(annotated->image(1), base->image(1));
+  EXPECT_EQ(annotated->name(2), "image2");
+  EXPECT_EQ(testing::labels_of(*annotated), testing::labels_of(*base));
+  EXPECT_EQ(annotated->class_names(), base->class_names());
+  EXPECT_EQ(annotated->stamp(0), base->stamp(0));
+  ASSERT_EQ(annotated->annotations(1).boxes.size(), 1U);
+  EXPECT_EQ(annotated->annotations(1).boxes[0].right, 3.0);
+  EXPECT_THROW((void)annotated->annotations(3), ContractViolation);
+  const auto subset = make_subset(annotated, {2});
+  EXPECT_EQ(subset->annotations(0).keypoints.size(), 1U);
+  EXPECT_THROW((void)with_annotations(base, std::vector<Annotations>(2)), ContractViolation);
+}
+
 TEST(Subset, GivesTheChosenImagesInTheirOrder) {
   const auto base = std::make_shared<FakeDataset>(10);
   const auto subset = make_subset(base, {7, 2, 7});

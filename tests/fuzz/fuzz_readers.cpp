@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "data/sample_sets.hpp"
+#include "fuzz/cache_input.hpp"
 #include "fuzz/reader_input.hpp"
 
 #include "viewfold/augment/recipe.hpp"
@@ -171,6 +172,33 @@ void read_arguments(std::string_view text) {
   read_settings(source);
 }
 
+// Where the hashes say that the pixels have changed, the images are those that they were made of.
+void read_cache(const ReaderInput& input) {
+  static const std::shared_ptr<const Dataset> pictures = std::make_shared<testing::FourPictures>();
+  static const ByteVector good = testing::good_cache(pictures);
+  const bool right_pixels = !input.second.empty();
+  const fs::path path = folder_of(Reader::kCache) / "images";
+  write(path, testing::with_hashes({input.first.begin(), input.first.end()}, good, right_pixels));
+  NullLog log;
+  const auto cache = open_image_cache(pictures, {.path = path}, log);
+  if (cache == nullptr) {
+    return;
+  }
+  check(cache->size() == pictures->size(), "a cache of another number of images");
+  check(cache->unreadable().size() <= cache->size(), "more unreadable images than there are");
+  for (std::size_t i = 0; i < cache->size(); ++i) {
+    try {
+      const std::size_t damaged = cache->damaged();
+      const Image image = cache->image(i);
+      check(!image.empty(), "an image without pixels");
+      check(cache->damaged() == damaged || image == pictures->image(i),
+            "a damaged image that was not decoded anew");
+    } catch (const DataError&) {
+      continue;
+    }
+  }
+}
+
 void read(const ReaderInput& input) {
   switch (input.reader) {
     case Reader::kIdx:
@@ -194,6 +222,8 @@ void read(const ReaderInput& input) {
       return read_toml(text_of(input.first));
     case Reader::kArguments:
       return read_arguments(text_of(input.first));
+    case Reader::kCache:
+      return read_cache(input);
   }
 }
 

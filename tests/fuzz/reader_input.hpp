@@ -22,8 +22,9 @@ enum class Reader : std::uint8_t {
   kList,       // a list of paths
   kToml,       // settings
   kArguments,  // a setting per line, "key=value"
+  kCache,      // decoded images; anything, where the hashes of their pixels shall be right
 };
-inline constexpr std::size_t kReaders = 10;
+inline constexpr std::size_t kReaders = 11;
 
 struct ReaderInput {
   Reader reader = Reader::kIdx;

@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "data/sample_sets.hpp"
+#include "fuzz/cache_input.hpp"
 #include "fuzz/reader_input.hpp"
 #include "fuzz/seeds.hpp"
 #include <fmt/format.h>
@@ -346,6 +347,9 @@ void write_readers(Corpus corpus) {
   add(Reader::kArguments, text("small.views=3\nlarge.view2.gaussian_blur.sigma_max= +1e-1\n"
                                "small.random_resized_crop.interpolation=bilinear\n"
                                "small.random_resized_crop.antialias=off\n"));
+  const ByteVector cache = testing::good_cache(std::make_shared<testing::FourPictures>());
+  add(Reader::kCache, cache);
+  add(Reader::kCache, cache, text("x"));
 }
 
 void write_draws(Corpus corpus) {

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "viewfold/augment/annotations.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/log.hpp"
 #include "viewfold/data/image_cache.hpp"
@@ -222,6 +223,145 @@ TEST(Loader, ReadsPicturesNoLargerThanTheirViewsNeed) {
     const auto difference = whole[i].groups.front() - reduced[i].groups.front();
     EXPECT_LT(difference.abs().max().item<float>(), 4.0F / (255.0F * 0.25F));  // grey levels
   }
+}
+
+// A mask of three classes, two boxes and three keypoints for each picture of `side` pixels; nothing
+// for every fifth.
+std::vector<Annotations> annotations_for(std::size_t size, int side) {
+  std::vector<Annotations> all(size);
+  for (std::size_t n = 0; n < size; ++n) {
+    if (n % 5 == 4) {
+      continue;
+    }
+    Rng rng({.seed = 2, .stream = "test", .sample = static_cast<std::uint32_t>(n)});
+    Image mask(side, side, 1);
+    for (auto& value : mask.values<std::uint8_t>()) {
+      value = static_cast<std::uint8_t>(rng.below(3));
+    }
+    all[n].mask = std::move(mask);
+    for (int k = 0; k < 2; ++k) {
+      const double left = rng.uniform(0.0, side - 2.0);
+      const double top = rng.uniform(0.0, side - 2.0);
+      all[n].boxes.push_back({left, top, left + 2.0, top + 1.5});
+    }
+    for (int k = 0; k < 3; ++k) {
+      all[n].keypoints.push_back({rng.uniform(0.0, side), rng.uniform(0.0, side)});
+    }
+  }
+  return all;
+}
+
+void expect_equal(const MovedAnnotations& a, const MovedAnnotations& b) {
+  EXPECT_EQ(a.mask, b.mask);
+  ASSERT_EQ(a.boxes.size(), b.boxes.size());
+  for (std::size_t k = 0; k < a.boxes.size(); ++k) {
+    EXPECT_EQ(a.boxes[k].box.left, b.boxes[k].box.left);
+    EXPECT_EQ(a.boxes[k].box.top, b.boxes[k].box.top);
+    EXPECT_EQ(a.boxes[k].box.right, b.boxes[k].box.right);
+    EXPECT_EQ(a.boxes[k].box.bottom, b.boxes[k].box.bottom);
+    EXPECT_EQ(a.boxes[k].kept, b.boxes[k].kept);
+  }
+  ASSERT_EQ(a.keypoints.size(), b.keypoints.size());
+  for (std::size_t k = 0; k < a.keypoints.size(); ++k) {
+    EXPECT_EQ(a.keypoints[k].point.x, b.keypoints[k].point.x);
+    EXPECT_EQ(a.keypoints[k].point.y, b.keypoints[k].point.y);
+    EXPECT_EQ(a.keypoints[k].visible, b.keypoints[k].visible);
+  }
+}
+
+TEST(Loader, MovesAnnotationsOfASampleIntoEachOfItsViews) {
+  const auto known = annotations_for(21, 12);
+  const std::shared_ptr<const Dataset> dataset =
+      with_annotations(std::make_shared<MemoryDataset>(21, 12, std::set<std::size_t>{3, 4}), known);
+  const ViewPlan plan = plan_of(8, "dino");  // groups of two sizes, and different pipelines
+  LoaderOptions options{.batch_size = 5, .total_steps = 6, .seed = 3, .max_bad_fraction = 0.1};
+  for (const int threads : {1, 2, 7}) {
+    options.threads = threads;
+    Loader loader(dataset, plan_of(8, "dino"), kHalf, options);
+    for (const auto& batch : take_all(loader, 6)) {
+      ASSERT_EQ(batch.annotations.size(), static_cast<std::size_t>(batch.views() * batch.size()));
+      for (std::int64_t v = 0; v < batch.views(); ++v) {
+        const auto& made_by = plan.pipeline_of(v);
+        for (std::int64_t i = 0; i < batch.size(); ++i) {
+          const auto records = batch.records_of(v, i).first(made_by.ops().size());
+          const auto& before = known[batch.indices[static_cast<std::size_t>(i)]];
+          expect_equal(batch.annotations_of(v, i),
+                       move_annotations(made_by, records, before, {12, 12}));
+        }
+      }
+    }
+  }
+}
+
+TEST(Loader, MasksHaveTheSizeOfTheirViewsAndMoveAsPixelsDo) {
+  const auto pictures = std::make_shared<MemoryDataset>(6, 12, std::set<std::size_t>{}, 1);
+  std::vector<Annotations> known(6);
+  for (std::size_t n = 0; n < known.size(); ++n) {
+    known[n].mask = pictures->image(n);  // the pixels themselves
+  }
+  const std::shared_ptr<const Dataset> dataset = with_annotations(pictures, known);
+  Loader loader(dataset, plan_of(12, "none+horizontal_flip"), {.mean = {0.0}, .std = {1.0 / 255.0}},
+                {.batch_size = 6, .total_steps = 4, .bands = 1, .seed = 3});
+  for (const auto& batch : take_all(loader, 4)) {
+    for (std::int64_t v = 0; v < batch.views(); ++v) {
+      for (std::int64_t i = 0; i < batch.size(); ++i) {
+        const auto& mask = batch.annotations_of(v, i).mask;
+        ASSERT_TRUE(mask);
+        const auto expected = to_tensor({&*mask, 1}, {.mean = {0.0}, .std = {1.0 / 255.0}});
+        EXPECT_TRUE(batch.view(v)[i].equal(expected[0]));
+      }
+    }
+  }
+}
+
+TEST(Loader, GivesAnnotationsOfSelectedHeldCachedAndReducedImages) {
+  const TestFolder folder("annotated");
+  const auto known = annotations_for(12, 64);
+  const LoaderOptions options{.batch_size = 6, .total_steps = 4, .seed = 3, .reduce_jpeg = true};
+  const auto make = [&](std::shared_ptr<const Dataset> dataset) {
+    Loader loader(std::move(dataset), plan_of(8, "spatial"), kHalf, options);
+    return take_all(loader, 4);
+  };
+  const auto reduced = std::make_shared<SmoothPhotographs>();
+  const auto stored = std::make_shared<StoredDataset>(12, 64);
+  const std::shared_ptr<const Dataset> base = with_annotations(stored, known);
+  std::vector<std::uint32_t> all(12);
+  std::iota(all.begin(), all.end(), 0U);
+  NullLog log;
+  const auto cached = write_image_cache(
+      base, {.path = folder.path() / "images", .bands = 3, .max_bytes = 1'000'000, .threads = 2},
+      log);
+  ASSERT_NE(cached, nullptr);
+  const auto expected = make(base);
+  for (const std::shared_ptr<const Dataset>& dataset :
+       {std::shared_ptr<const Dataset>(make_subset(base, all)),
+        preload(base, 3, 1'000'000, 0.0, 2).dataset, preload(base, 3, 10, 0.0, 2).dataset,
+        std::shared_ptr<const Dataset>(cached),
+        std::shared_ptr<const Dataset>(with_annotations(reduced, known))}) {
+    const auto batches = make(dataset);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      ASSERT_EQ(batches[i].annotations.size(), expected[i].annotations.size());
+      for (std::size_t k = 0; k < expected[i].annotations.size(); ++k) {
+        expect_equal(batches[i].annotations[k], expected[i].annotations[k]);
+      }
+    }
+  }
+  EXPECT_GE(reduced->most_reduced(), 4);
+}
+
+TEST(Loader, GivesNoAnnotationsWhereThereAreNone) {
+  const auto batch =
+      make_loader(std::make_shared<MemoryDataset>(6, 8), {.batch_size = 3, .total_steps = 1})
+          ->next();
+  EXPECT_TRUE(batch.annotations.empty());
+  EXPECT_THROW((void)batch.annotations_of(0, 0), ContractViolation);
+}
+
+TEST(Loader, SaysThatAMaskHasNotTheSizeOfItsPicture) {
+  const std::shared_ptr<const Dataset> dataset =
+      with_annotations(std::make_shared<MemoryDataset>(6, 8), annotations_for(6, 9));
+  EXPECT_THROW((void)make_loader(dataset, {.batch_size = 6, .total_steps = 1})->next(),
+               ContractViolation);
 }
 
 TEST(Loader, GoesOnFromAnyStepWithTheSameBatches) {

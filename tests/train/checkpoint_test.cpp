@@ -39,8 +39,15 @@ void save_steps(const std::filesystem::path& folder, std::initializer_list<int> 
   Optimizer optimizer(task, sgd());
   for (const int step : steps) {
     set_weight(task, step);
-    save_checkpoint(folder, step, task, optimizer);
+    save_checkpoint(folder, step, task, optimizer, CollapseAlarm({}));
   }
+}
+
+std::optional<LoadedCheckpoint> load(const std::filesystem::path& folder,
+                                     ParameterTask& task,
+                                     Optimizer& optimizer) {
+  CollapseAlarm alarm({});
+  return load_latest_checkpoint(folder, task, optimizer, alarm);
 }
 
 void cut_in_half(const std::filesystem::path& path) {
@@ -53,14 +60,19 @@ TEST(Checkpoint, GivesBackParametersOptimizerAndStep) {
   Optimizer optimizer(task, sgd());
   task.weight.mutable_grad() = at::ones({2, 3}, at::kDouble);
   optimizer.step(0.1, 0.1);
-  save_checkpoint(folder.path() / "new", 17, task, optimizer);
+  CollapseAlarm alarm({});
+  (void)alarm.observe(16, 1.0, {.std = 0.01, .effective_rank = 9.0});
+  save_checkpoint(folder.path() / "new", 17, task, optimizer, alarm);
   ParameterTask other;
   Optimizer other_optimizer(other, sgd());
-  const auto loaded = load_latest_checkpoint(folder.path() / "new", other, other_optimizer);
+  CollapseAlarm other_alarm({});
+  const auto loaded =
+      load_latest_checkpoint(folder.path() / "new", other, other_optimizer, other_alarm);
   ASSERT_TRUE(loaded.has_value());
   EXPECT_EQ(loaded->step, 17);
   EXPECT_TRUE(loaded->unreadable.empty());
   EXPECT_TRUE(other.weight.equal(task.weight));
+  EXPECT_TRUE(other_alarm.state().equal(alarm.state()));
   const auto state = optimizer.state();
   const auto other_state = other_optimizer.state();
   ASSERT_EQ(other_state.size(), state.size());
@@ -68,6 +80,17 @@ TEST(Checkpoint, GivesBackParametersOptimizerAndStep) {
     EXPECT_EQ(other_state[i].name, state[i].name);
     EXPECT_TRUE(other_state[i].tensor.equal(state[i].tensor)) << state[i].name;
   }
+}
+
+TEST(Checkpoint, RemovesWhatAKilledProcessHasLeftHalfWritten) {
+  const TestFolder folder("checkpoint");
+  write_file_atomically(folder.path() / ".step-000000000007.safetensors.12345.0.tmp", "torn");
+  write_file_atomically(folder.path() / "notes.tmp", "mine");
+  save_steps(folder.path(), {9});
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-000000000009.safetensors"}));
+  EXPECT_FALSE(
+      std::filesystem::exists(folder.path() / ".step-000000000007.safetensors.12345.0.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "notes.tmp"));
 }
 
 TEST(Checkpoint, KeepsTheNewestTwo) {
@@ -83,7 +106,7 @@ TEST(Checkpoint, FallsBackFromATornFileAndNamesIt) {
   cut_in_half(list_checkpoints(folder.path()).front());
   ParameterTask task;
   Optimizer optimizer(task, sgd());
-  const auto loaded = load_latest_checkpoint(folder.path(), task, optimizer);
+  const auto loaded = load(folder.path(), task, optimizer);
   ASSERT_TRUE(loaded.has_value());
   EXPECT_EQ(loaded->step, 1);
   EXPECT_EQ(weight_of(task), 1.0);
@@ -105,8 +128,8 @@ TEST(Checkpoint, FindsNothingInAnEmptyOrMissingFolder) {
   ParameterTask task;
   Optimizer optimizer(task, sgd());
   write_file_atomically(folder.path() / "notes.txt", "not a checkpoint");
-  EXPECT_FALSE(load_latest_checkpoint(folder.path(), task, optimizer).has_value());
-  EXPECT_FALSE(load_latest_checkpoint(folder.path() / "missing", task, optimizer).has_value());
+  EXPECT_FALSE(load(folder.path(), task, optimizer).has_value());
+  EXPECT_FALSE(load(folder.path() / "missing", task, optimizer).has_value());
 }
 
 TEST(Checkpoint, RefusesToStartAnewWhenEveryFileIsDamaged) {
@@ -117,7 +140,7 @@ TEST(Checkpoint, RefusesToStartAnewWhenEveryFileIsDamaged) {
   }
   ParameterTask task;
   Optimizer optimizer(task, sgd());
-  EXPECT_THROW((void)load_latest_checkpoint(folder.path(), task, optimizer), DataError);
+  EXPECT_THROW((void)load(folder.path(), task, optimizer), DataError);
 }
 
 TEST(Checkpoint, RefusesFilesThatAreNoCheckpoints) {
@@ -131,7 +154,7 @@ TEST(Checkpoint, RefusesFilesThatAreNoCheckpoints) {
     const TestFolder folder("checkpoint");
     write_file_atomically(folder.path() / "step-000000000003.safetensors",
                           write_safetensors({{"module.weight", at::ones({2, 3})}}, metadata));
-    EXPECT_THROW((void)load_latest_checkpoint(folder.path(), task, optimizer), DataError);
+    EXPECT_THROW((void)load(folder.path(), task, optimizer), DataError);
   }
 }
 
@@ -144,7 +167,7 @@ TEST(Checkpoint, IsRefusedWithNumbersThatAreNotFiniteAndOlderOnesStay) {
     Optimizer optimizer(task, sgd());
     set_weight(task, bad);
     try {
-      save_checkpoint(folder.path(), 2, task, optimizer);
+      save_checkpoint(folder.path(), 2, task, optimizer, CollapseAlarm({}));
       FAIL() << "a weight is " << bad;
     } catch (const DivergedError& error) {
       EXPECT_NE(std::string(error.what()).find("weight is not finite"), std::string::npos);
@@ -158,7 +181,8 @@ TEST(Checkpoint, SaysSoWhenItCannotBeWritten) {
   write_file_atomically(folder.path() / "file", "in the way");
   ParameterTask task;
   const Optimizer optimizer(task, sgd());
-  EXPECT_THROW(save_checkpoint(folder.path() / "file", 1, task, optimizer), DataError);
+  EXPECT_THROW(save_checkpoint(folder.path() / "file", 1, task, optimizer, CollapseAlarm({})),
+               WriteError);
 }
 
 }  // namespace

@@ -154,5 +154,58 @@ TEST(CollapseAlarm, IsRaisedOncePerKind) {
   EXPECT_NE(first_alarm(alarm, 6.0, {.std = 0.0, .effective_rank = 9.0}).first, 0);
 }
 
+// Numbers under which each kind of alarm begins, ends and is raised at some time.
+std::pair<double, SpreadStatistics> changing_numbers(std::int64_t step) {
+  SpreadStatistics spread = kHealthy;
+  if (step % 23 > 14) {
+    spread.std = 0.01;
+  } else if (step > 30) {
+    spread.std = 0.2;
+  }
+  if (step > 20 && step != 24) {
+    spread.effective_rank = 1.2;
+  }
+  return {step > 12 && step < 40 ? 6.0 : 5.0, spread};
+}
+
+TEST(CollapseAlarm, SaysTheSameWhenItGoesOnFromItsStateAtAnyTime) {
+  constexpr std::int64_t kLast = 60;
+  auto whole = alarm_at(6.0);
+  std::vector<std::pair<std::int64_t, std::string>> expected;
+  for (std::int64_t step = 1; step <= kLast; ++step) {
+    const auto [loss, spread] = changing_numbers(step);
+    if (const auto message = whole.observe(step, loss, spread)) {
+      expected.emplace_back(step, *message);
+    }
+  }
+  EXPECT_EQ(expected.size(), 4U);
+  for (std::int64_t stop = 0; stop <= kLast; ++stop) {
+    std::vector<std::pair<std::int64_t, std::string>> messages;
+    auto alarm = std::make_unique<CollapseAlarm>(alarm_at(6.0));
+    for (std::int64_t step = 1; step <= kLast; ++step) {
+      if (step == stop) {
+        auto next = std::make_unique<CollapseAlarm>(alarm_at(6.0));
+        next->load_state(alarm->state());
+        EXPECT_EQ(next->raised(), alarm->raised());
+        alarm = std::move(next);
+      }
+      const auto [loss, spread] = changing_numbers(step);
+      if (const auto message = alarm->observe(step, loss, spread)) {
+        messages.emplace_back(step, *message);
+      }
+    }
+    EXPECT_EQ(messages, expected) << stop;
+  }
+}
+
+TEST(CollapseAlarm, RefusesTheStateOfAnotherAlarm) {
+  auto alarm = alarm_at(6.0);
+  EXPECT_FALSE(alarm.raised());
+  EXPECT_THROW(alarm.load_state(CollapseAlarm({}).state()), DataError);
+  EXPECT_THROW(alarm.load_state(at::zeros({4, 3})), DataError);
+  EXPECT_THROW(alarm.load_state(at::zeros({12}, at::kLong)), DataError);
+  EXPECT_THROW(alarm.load_state(at::zeros({4, 2}, at::kLong)), DataError);
+}
+
 }  // namespace
 }  // namespace viewfold

@@ -280,6 +280,60 @@ TEST(Trainer, StopsAtACollapseWhenAskedAndKeepsACheckpoint) {
   EXPECT_EQ(list_checkpoints(run.checkpoints())[0].filename(), "step-000000000005.safetensors");
 }
 
+TEST(Trainer, RaisesTheSameAlarmsWhenInterruptedAtAnyStep) {
+  const auto alarms = [](const ToyRun& run) {
+    std::vector<std::string> out;
+    for (const auto& line : run.lines()) {
+      if (line["event"] == "alarm") {
+        out.push_back(
+            fmt::format("{} {}", line["step"].get<int>(), line["message"].get<std::string>()));
+      }
+    }
+    return out;
+  };
+  const auto collapsed_task = [] {
+    auto task = new_task();
+    task->collapsed = true;
+    return task;
+  };
+  ToyRun whole;
+  whole.config.log_every = 1;
+  (void)whole.train(*collapsed_task());
+  ASSERT_EQ(alarms(whole).size(), 1U);
+  for (std::int64_t stop = 1; stop < kSteps; ++stop) {
+    ToyRun run;
+    run.config.log_every = 1;
+    EXPECT_THROW((void)run.train(*collapsed_task(), stop), Interrupted);
+    (void)run.train(*collapsed_task());
+    EXPECT_EQ(alarms(run), alarms(whole)) << stop;
+  }
+}
+
+TEST(Trainer, DoesNotGoOnAfterACollapseUnlessItMay) {
+  ToyRun run;
+  run.config.log_every = 1;
+  run.config.on_collapse = "stop";
+  const auto task = new_task();
+  task->collapsed = true;
+  (void)diverged_text(run, *task);
+  const auto again = diverged_text(run, *task);
+  EXPECT_NE(again.find("before step 5"), std::string::npos) << again;
+  EXPECT_NE(again.find("--train.on_collapse warn"), std::string::npos) << again;
+  run.config.on_collapse = "warn";
+  EXPECT_EQ(run.train(*task).steps, kSteps);
+}
+
+TEST(Trainer, SaysThatItBeginsAgainWhereTheCheckpointsAreGone) {
+  ToyRun run;
+  EXPECT_THROW((void)run.train(*new_task(), 4), Interrupted);
+  EXPECT_TRUE(run.log.warnings.empty());
+  std::filesystem::remove_all(run.checkpoints());
+  EXPECT_EQ(run.train(*new_task()).resumed_from, 0);
+  ASSERT_EQ(run.log.warnings.size(), 1U);
+  EXPECT_NE(run.log.warnings[0].find(run.checkpoints().string()), std::string::npos);
+  EXPECT_NE(run.log.warnings[0].find("begins again"), std::string::npos);
+}
+
 TEST(Trainer, SaysWhichCheckpointItPassedOver) {
   ToyRun run;
   EXPECT_THROW((void)run.train(*new_task(), 2), Interrupted);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "viewfold/app/commands.hpp"
+#include "viewfold/app/out_of_memory.hpp"
 #include "viewfold/core/error.hpp"
 
 namespace viewfold {
@@ -76,9 +77,12 @@ extern "C" int viewfold_run(int argc, char** argv) {
     return fail(error.what(), 5);
   } catch (const Interrupted& error) {
     return fail(error.what(), 130);
-  } catch (const std::bad_alloc&) {
-    return fail("out of memory (smaller --batch, --encoder.width or --data.memory_gb)", 1);
+  } catch (const OutOfMemory& error) {
+    return fail(error.what(), 1);
   } catch (const std::exception& error) {
+    if (is_out_of_memory(error)) {
+      return fail("out of memory (smaller --batch, --encoder.width or --data.memory_gb)", 1);
+    }
     return fail("this is a bug in viewfold: " + first_line(error.what()), 1);
   }
 }

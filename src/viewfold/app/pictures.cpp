@@ -131,7 +131,7 @@ std::vector<View> sample_views(const SampleRequest& request) {
   const std::size_t ops = plan.ops_per_view();
   std::vector<OpRecord> records(static_cast<std::size_t>(plan.views_per_sample()) * ops);
   Image buffer;
-  const Image& source = read_and_draw(request, records, buffer);
+  const Image& source = read_and_draw(request, records, buffer).image;
   Canvas canvas;
   std::vector<View> views;
   for (std::int64_t v = 0; v < plan.views_per_sample(); ++v) {

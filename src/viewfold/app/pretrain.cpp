@@ -1,10 +1,12 @@
 // The verbs that train: pretrain and resume.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "viewfold/app/commands.hpp"
+#include "viewfold/app/out_of_memory.hpp"
 #include "viewfold/app/pretraining.hpp"
 #include "viewfold/app/processes.hpp"
 #include "viewfold/app/terminal.hpp"
@@ -62,6 +64,19 @@ void run_and_say(const RunDir& run, Experiment& experiment, Processes& processes
                                 error.what(), run.path().string()));
   } catch (const DivergedError& error) {
     throw DivergedError(fmt::format("{}: {}", run.path().string(), error.what()));
+  } catch (const WriteError& error) {
+    throw WriteError(fmt::format("{}; the last checkpoint is kept, go on with: viewfold resume {}",
+                                 error.what(), run.path().string()));
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) {
+      throw;
+    }
+    throw OutOfMemory(fmt::format(
+        "{0}: out of memory with train.batch_size = {1} (begin again with a smaller one: viewfold "
+        "pretrain --config {0}/resolved.toml --batch {2}; or free memory and go on with: viewfold "
+        "resume {0})",
+        run.path().string(), config.train.batch_size,
+        std::max<std::int64_t>(2, config.train.batch_size / 2)));
   }
 }
 

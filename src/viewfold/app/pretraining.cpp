@@ -68,6 +68,7 @@ void fit_defaults(RunConfig& config, const RunImages& images, const ConfigSource
 }
 
 void resolve(RunConfig& config, const RunImages& images, int sharers) {
+  config.data.source = absolute_spec(config.data.source);
   config.data.bands = images.bands;
   config.data.reduce_jpeg = images.reduce_jpeg ? "on" : "off";
   config.encoder.settings.stem = resolve_stem(config.encoder.settings.stem, config.view_size);
@@ -229,6 +230,32 @@ void write_results(const RunDir& run, const Experiment& experiment, Method& meth
                         preprocess(experiment), run.figures() / "neighbours.png");
 }
 
+// What a resumed run may change (the place of its images) holds from now on.
+void remember_settings(const RunDir& run, RunConfig& config) {
+  const std::string settings = print_config(config);
+  if (read_text_file(run.config()) != settings) {
+    write_file_atomically(run.config(), settings);
+  }
+}
+
+// OpenBLAS takes its working memory at the first product, and where there is none it asks for ever.
+// It takes it here, when it is known that there is enough.
+void take_blas_memory() {
+  constexpr std::int64_t kEnough = 256 << 20;  // bytes, twice what it takes
+  (void)at::empty({kEnough}, at::kByte);
+  constexpr std::int64_t kSide = 256;  // beyond what has kernels without working memory
+  (void)at::ones({kSide, kSide}).mm(at::ones({kSide, kSide}));
+}
+
+// Where not even this can be written, the status stays "running", as that of a killed process does;
+// what ended the run is the news.
+void mark_ended(const RunDir& run, RunStatus status) {
+  try {
+    run.set_status(status);
+  } catch (const DataError&) {
+  }
+}
+
 }  // namespace
 
 EncoderSpec encoder_spec(const RunConfig& config) {
@@ -287,6 +314,9 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers
   fit_defaults(config, images, source);
   resolve(config, images, sharers);
   (void)batches_per_epoch(images.train->size(), config.train.batch_size);
+  if (config.method_entry().check_batch != nullptr) {
+    config.method_entry().check_batch(*config.method, config.train.batch_size);
+  }
   return {.config = std::move(config), .images = std::move(images)};
 }
 
@@ -301,7 +331,7 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
                                     {"std", images.normalization.std},
                                     {"left_out", images.left_out}};
   write_file_atomically(run.data(), data.dump(2) + "\n");
-  std::filesystem::create_directories(run.figures());
+  create_folder(run.figures());
   const auto seed = static_cast<std::uint64_t>(experiment.config.seed);
   write_view_sheet(sheet_samples(*images.train, view_plan(experiment.config), seed,
                                  {static_cast<int>(images.bands), images.reduce_jpeg}),
@@ -367,9 +397,11 @@ TrainResult run_to_end(const RunDir& run,
                        Progress& progress) {
   const RunLock lock = run.lock();
   run.set_status(RunStatus::kRunning);
+  remember_settings(run, experiment.config);
   at::set_num_threads(thread_count(experiment.config.train.threads));
   const auto method = make_initial_method(experiment.config);
   try {
+    take_blas_memory();
     if (processes.size() == 1) {  // several would each need a cache of its own
       cache_images(run, experiment, log);
     }
@@ -383,11 +415,11 @@ TrainResult run_to_end(const RunDir& run,
     return result;
   } catch (const DivergedError&) {
     progress.finish();
-    run.set_status(RunStatus::kDiverged);
+    mark_ended(run, RunStatus::kDiverged);
     throw;
   } catch (...) {
     progress.finish();
-    run.set_status(RunStatus::kInterrupted);
+    mark_ended(run, RunStatus::kInterrupted);
     throw;
   }
 }

@@ -23,8 +23,9 @@ class TerminalLog final : public LogSink {
 /// A progress bar on standard error; plain lines when that is no terminal.
 [[nodiscard]] Progress terminal_progress();
 
-/// From now on Ctrl-C and SIGTERM ask to stop; a second one kills, as
-/// usual, when it comes more than two seconds later.
+/// From now on Ctrl-C, SIGTERM and the end of the terminal (SIGHUP) ask to stop; a second one
+/// kills, as usual, when it comes more than two seconds later. A closed pipe and a limit of file
+/// sizes are errors of writing, which kill nobody.
 void catch_stop_signals();
 [[nodiscard]] bool stop_requested();
 

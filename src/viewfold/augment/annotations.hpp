@@ -1,4 +1,4 @@
-// What is known about places in a picture (masks, boxes, keypoints), moved along with its views.
+// Where masks, boxes and keypoints of a picture are in its views.
 #pragma once
 
 #include <optional>
@@ -6,16 +6,9 @@
 #include <vector>
 
 #include "viewfold/augment/recipe.hpp"
+#include "viewfold/image/annotations.hpp"
 
 namespace viewfold {
-
-/// What is known about places in one picture.
-struct Annotations {
-  std::optional<Image>
-      mask;  // a class per pixel: one band of uint8 or uint16; 0 is what is outside
-  std::vector<Rect> boxes;
-  std::vector<Point> keypoints;
-};
 
 /// Where a box is in a view, cut at the rim.
 struct MovedBox {

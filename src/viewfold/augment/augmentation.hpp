@@ -11,6 +11,7 @@
 
 #include "viewfold/core/config.hpp"
 #include "viewfold/core/rng.hpp"
+#include "viewfold/image/annotations.hpp"
 #include "viewfold/image/canvas.hpp"
 
 namespace viewfold {
@@ -20,21 +21,6 @@ struct ImageSize {
   int width = 0;
 
   friend bool operator==(const ImageSize&, const ImageSize&) = default;
-};
-
-/// A position in pixels: (0, 0) is the upper left corner of the picture, (width, height) the lower
-/// right one; the centre of the first pixel is (0.5, 0.5).
-struct Point {
-  double x = 0.0;
-  double y = 0.0;
-};
-
-/// A rectangle with sides parallel to the picture's, in the coordinates of Point.
-struct Rect {
-  double left = 0.0;
-  double top = 0.0;
-  double right = 0.0;
-  double bottom = 0.0;
 };
 
 /// The drawn parameters of one operation for one view. Which value is which, the operation

@@ -22,11 +22,16 @@ struct SampleRequest {
   RngKey key;
 };
 
-/// The image, and what is drawn for its views in their order: room for plan.ops_per_view() records
-/// of each. The image is a reference into the data set or to `buffer`, as from Dataset::read(),
-/// whose errors are thrown; for apply_view().
-[[nodiscard]] const Image& read_and_draw(const SampleRequest& request,
-                                         std::span<OpRecord> records,
-                                         Image& buffer);
+/// A sample whose views are drawn.
+struct DrawnSample {
+  const Image& image;  // for apply_view(); into the data set or a buffer, as from Dataset::read()
+  ImageSize size;      // that its views are drawn for: that of the image as it is stored
+};
+
+/// Reads the image, and draws its views in their order: room for plan.ops_per_view() records of
+/// each. `buffer` is where the image is decoded to where it has to be. Throws as Dataset::read().
+[[nodiscard]] DrawnSample read_and_draw(const SampleRequest& request,
+                                        std::span<OpRecord> records,
+                                        Image& buffer);
 
 }  // namespace viewfold

@@ -27,6 +27,18 @@ class DataError : public Error {
   using Error::Error;
 };
 
+/// A file or folder cannot be written: the disk is full, read-only or gone (exit code 3).
+class WriteError : public DataError {
+ public:
+  using DataError::DataError;
+};
+
+/// The memory of the machine, or what a process may take of it, is not enough (exit code 1).
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Training stopped because its numbers can no longer be trusted: NaN, or a collapse that the user
 /// asked to stop at (exit code 4).
 class DivergedError : public Error {
@@ -34,7 +46,7 @@ class DivergedError : public Error {
   using Error::Error;
 };
 
-/// The user asked to stop (Ctrl-C, SIGTERM); everything is saved (exit code 130).
+/// The user asked to stop (Ctrl-C, SIGTERM, SIGHUP); everything is saved (exit code 130).
 class Interrupted : public Error {
  public:
   using Error::Error;

@@ -27,6 +27,27 @@ namespace fs = std::filesystem;
       fmt::format("{}: {} ({})", path.string(), what, std::generic_category().message(code)));
 }
 
+std::string_view remedy_for(int code) {
+  switch (code) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space there";
+    case EFBIG:
+      return "; raise the limit of file sizes, `ulimit -f`";
+    case EROFS:
+    case EACCES:
+    case EPERM:
+      return "; make it writable";
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void fail_to_write(const fs::path& path, std::string_view what, int code) {
+  throw WriteError(fmt::format("{}: {} ({}{})", path.string(), what,
+                               std::generic_category().message(code), remedy_for(code)));
+}
+
 template <class Buffer>
 Buffer read_into(const fs::path& path) {
   const FileHandle file = open_file(path, O_RDONLY);
@@ -68,7 +89,7 @@ std::pair<FileHandle, fs::path> create_beside(const fs::path& path) {
       return {FileHandle(descriptor), std::move(temporary)};
     }
     if (errno != EEXIST) {
-      fail(path, "cannot be written", errno);
+      fail_to_write(path, "cannot be written", errno);
     }
   }
 }
@@ -78,7 +99,7 @@ void sync_folder(const fs::path& path) {
   const FileHandle handle = open_file(folder, O_RDONLY | O_DIRECTORY);
   // Some file systems cannot sync a folder; the rename is still atomic there.
   if (::fsync(handle.get()) != 0 && errno != EINVAL && errno != EROFS) {
-    fail(path, "cannot be made durable", errno);
+    fail_to_write(path, "cannot be made durable", errno);
   }
 }
 
@@ -88,10 +109,10 @@ void write_and_rename(const FileHandle& file,
                       std::span<const std::byte> bytes) {
   write_all(file, path, bytes);
   if (::fsync(file.get()) != 0) {
-    fail(path, "cannot be written", errno);
+    fail_to_write(path, "cannot be written", errno);
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    fail(path, "cannot be replaced", errno);
+    fail_to_write(path, "cannot be replaced", errno);
   }
 }
 
@@ -163,8 +184,11 @@ FileHandle::~FileHandle() {
 
 FileHandle open_file(const fs::path& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
-  if (descriptor < 0) {
+  if (descriptor < 0 && (flags & O_ACCMODE) == O_RDONLY) {
     fail(path, "cannot be opened", errno);
+  }
+  if (descriptor < 0) {
+    fail_to_write(path, "cannot be opened for writing", errno);
   }
   return FileHandle(descriptor);
 }
@@ -176,7 +200,7 @@ void write_all(const FileHandle& file, const fs::path& path, std::span<const std
       continue;
     }
     if (done < 0) {
-      fail(path, "cannot be written", errno);
+      fail_to_write(path, "cannot be written", errno);
     }
     bytes = bytes.subspan(static_cast<std::size_t>(done));
   }
@@ -209,7 +233,7 @@ void create_folder(const fs::path& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
   if (failure) {
-    fail(path, "cannot be made a folder", failure.value());
+    fail_to_write(path, "cannot be made a folder", failure.value());
   }
 }
 

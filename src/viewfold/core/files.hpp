@@ -17,11 +17,11 @@ namespace viewfold {
 [[nodiscard]] std::string read_text_file(const std::filesystem::path& path);
 
 /// Replaces the file at `path` as a whole and durably. On failure (full disk, no such folder)
-/// throws DataError naming the path and leaves the old file as it was and nothing beside it.
+/// throws WriteError naming the path and leaves the old file as it was and nothing beside it.
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// Makes the folder and those above it, unless they are there. Throws DataError.
+/// Makes the folder and those above it, unless they are there. Throws WriteError.
 void create_folder(const std::filesystem::path& path);
 
 /// Owns an open file descriptor.
@@ -42,10 +42,10 @@ class FileHandle {
   int descriptor_ = -1;
 };
 
-/// Opens `path` with the flags of open(2). Throws DataError.
+/// Opens `path` with the flags of open(2). Throws DataError, WriteError where it was to be written.
 [[nodiscard]] FileHandle open_file(const std::filesystem::path& path, int flags);
 
-/// Writes all of `bytes` at the descriptor's position; `path` is for the DataError on failure.
+/// Writes all of `bytes` at the descriptor's position; `path` is for the WriteError on failure.
 void write_all(const FileHandle& file,
                const std::filesystem::path& path,
                std::span<const std::byte> bytes);

@@ -77,16 +77,19 @@ void MetricsWriter::write_message(std::string_view event,
   append(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-void MetricsWriter::truncate_after(std::int64_t step) {
+bool MetricsWriter::truncate_after(std::int64_t step) {
+  bool dropped = false;
   std::error_code ignored;  // opening the file will tell
   if (std::filesystem::exists(path_, ignored)) {
     const std::string text = read_text_file(path_);
     const std::string kept = kept_lines(text, step);
-    if (kept.size() != text.size()) {
+    dropped = kept.size() != text.size();
+    if (dropped) {
       write_file_atomically(path_, kept);
     }
   }
   file_ = open_file(path_, kAppend);
+  return dropped;
 }
 
 }  // namespace viewfold

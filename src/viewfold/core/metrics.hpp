@@ -16,10 +16,10 @@ namespace viewfold {
 /// the measurements}. A line reaches the file whole or, after a crash, torn at its very end.
 class MetricsWriter {
  public:
-  /// Opens or creates `file`, first removing a torn last line. Throws DataError.
+  /// Opens or creates `file`, first removing a torn last line. Throws WriteError.
   explicit MetricsWriter(std::filesystem::path file);
 
-  /// A number that is not finite is written as null. Throws DataError when the disk is full.
+  /// A number that is not finite is written as null. Throws WriteError when the disk is full.
   void write(std::string_view event,
              const std::vector<std::pair<std::string, double>>& scalars,
              std::int64_t step,
@@ -31,8 +31,9 @@ class MetricsWriter {
                      std::int64_t step,
                      std::int64_t epoch);
 
-  /// Drops lines of steps after `step`, which a resumed run will write again.
-  void truncate_after(std::int64_t step);
+  /// Drops lines of steps after `step`, which a resumed run will write again. Says whether there
+  /// were any.
+  bool truncate_after(std::int64_t step);
 
  private:
   void append(const std::string& line);

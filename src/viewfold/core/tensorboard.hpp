@@ -24,7 +24,7 @@ class TensorboardWriter {
   /// The file is made in `folder`, which is created too, at the first write.
   explicit TensorboardWriter(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// One event with the tags "<group>/<name>"; values are stored as float32. Throws DataError when
+  /// One event with the tags "<group>/<name>"; values are stored as float32. Throws WriteError when
   /// the file cannot be written.
   void write(std::string_view group,
              const std::vector<std::pair<std::string, double>>& scalars,

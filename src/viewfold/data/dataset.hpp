@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "viewfold/image/annotations.hpp"
 #include "viewfold/image/codec.hpp"
 
 namespace viewfold {
@@ -50,6 +51,13 @@ class Dataset {
 
   /// Names of the classes in order of their number; empty when the data set has no labels.
   [[nodiscard]] virtual const std::vector<std::string>& class_names() const = 0;
+
+  /// Whether annotations() are known of any image.
+  [[nodiscard]] virtual bool has_annotations() const { return false; }
+
+  /// What is known about places in the image, in pixels of its stored size; nothing by default.
+  /// Throws as image() does.
+  [[nodiscard]] virtual Annotations annotations(std::size_t /*index*/) const { return {}; }
 
   /// What changes with the stored form of the image, found without reading it: size and times of
   /// its file. Empty where images are held as pixels already, so that no cache of them is of use.
@@ -101,6 +109,10 @@ struct DatasetEntry {
 /// Opens a split of whatever `request.spec` names or holds. Throws DataError when nothing
 /// recognises it, saying what is there and which forms are understood.
 [[nodiscard]] std::unique_ptr<Dataset> open_dataset(const DatasetRequest& request);
+
+/// `spec` as it is understood in every working folder: the paths "DIR" and "cifar10:DIR" made
+/// absolute, a name left as it is. Never looks at the disk.
+[[nodiscard]] std::string absolute_spec(const std::string& spec);
 
 /// The splits of whatever `spec` names or holds. Throws as open_dataset().
 [[nodiscard]] std::vector<std::string> dataset_splits(const std::string& spec);

@@ -1,4 +1,4 @@
-// Data sets made of data sets: a selection, and all images decoded in memory.
+// Data sets made of data sets: a selection, one with annotations, and all images decoded in memory.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,11 @@ namespace viewfold {
 /// range.
 [[nodiscard]] std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
                                                    std::vector<std::uint32_t> indices);
+
+/// The images of `base`, with annotations[i] for image i: what is known about places in it, in
+/// pixels of its stored size, or nothing. Throws ContractViolation unless there is one for each.
+[[nodiscard]] std::unique_ptr<Dataset> with_annotations(std::shared_ptr<const Dataset> base,
+                                                        std::vector<Annotations> annotations);
 
 /// Bytes of all images when decoded with `bands` bands (0: as stored), if the first ones are
 /// typical. 0 when none of these can be read.

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "viewfold/augment/annotations.hpp"
 #include "viewfold/augment/sample_views.hpp"
 #include "viewfold/core/error.hpp"
 
@@ -56,6 +57,7 @@ std::int64_t batches_ahead(const ViewPlan& plan, const LoaderOptions& options) {
 struct Workplace {
   Image decoded;
   std::vector<OpRecord> records;  // of the views of the sample
+  Annotations known;              // of the sample, where the data set has any
   Canvas canvas;
 };
 
@@ -87,9 +89,13 @@ struct Loader::State {
   void work();
   std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
   ViewBatch make_batch(std::int64_t step, Workplace& place);
-  const Image& read_sample(RngKey& key, Workplace& place);
+  DrawnSample read_sample(RngKey& key, Workplace& place);
   void write_view(const Image& view, const at::Tensor& group, std::size_t row) const;
   void make_sample(ViewBatch& batch, std::size_t position, Workplace& place);
+  void move_known(ViewBatch& batch,
+                  std::size_t position,
+                  const Annotations& known,
+                  ImageSize size) const;
 };
 
 std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::int64_t epoch) {
@@ -105,10 +111,13 @@ std::shared_ptr<const std::vector<std::uint32_t>> Loader::State::order_of(std::i
 
 // Reads an image and draws its views; an unreadable one is replaced by its successor while few
 // enough are bad.
-const Image& Loader::State::read_sample(RngKey& key, Workplace& place) {
+DrawnSample Loader::State::read_sample(RngKey& key, Workplace& place) {
   const SampleReading reading{static_cast<int>(options.bands), options.reduce_jpeg};
   while (true) {
     try {
+      if (dataset->has_annotations()) {
+        place.known = dataset->annotations(key.sample);
+      }
       return read_and_draw({*dataset, reading, plan, key}, place.records, place.decoded);
     } catch (const DataError& error) {
       const std::scoped_lock lock(mutex);
@@ -143,7 +152,7 @@ void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Workplac
              .sample = batch.indices[position]};
   const std::size_t ops = batch.ops_per_view;
   place.records.resize(static_cast<std::size_t>(batch.views()) * ops);
-  const Image& source = read_sample(key, place);
+  const DrawnSample source = read_sample(key, place);
   batch.indices[position] = key.sample;
   const auto n = static_cast<std::size_t>(batch.size());
   std::size_t view = 0;
@@ -151,9 +160,26 @@ void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Workplac
     for (std::int64_t i = 0; i < plan.groups[g].views; ++i, ++view) {
       const auto records = std::span(place.records).subspan(view * ops, ops);
       std::ranges::copy(records, &batch.records[(view * n + position) * ops]);
-      apply_view(plan, static_cast<std::int64_t>(view), records, source, place.canvas);
+      apply_view(plan, static_cast<std::int64_t>(view), records, source.image, place.canvas);
       write_view(place.canvas.image(), batch.groups[g], static_cast<std::size_t>(i) * n + position);
     }
+  }
+  if (!batch.annotations.empty()) {
+    move_known(batch, position, place.known, source.size);
+  }
+}
+
+// Moves what is known about places in a sample of this size into all its views.
+void Loader::State::move_known(ViewBatch& batch,
+                               std::size_t position,
+                               const Annotations& known,
+                               ImageSize size) const {
+  const auto i = static_cast<std::int64_t>(position);
+  for (std::int64_t v = 0; v < batch.views(); ++v) {
+    const Pipeline& made_by = plan.pipeline_of(v);
+    const auto records = batch.records_of(v, i).first(made_by.ops().size());
+    batch.annotations[static_cast<std::size_t>(v * batch.size() + i)] =
+        move_annotations(made_by, records, known, size);
   }
 }
 
@@ -172,6 +198,9 @@ ViewBatch Loader::State::make_batch(std::int64_t step, Workplace& place) {
   }
   batch.ops_per_view = plan.ops_per_view();
   batch.records.resize(static_cast<std::size_t>(batch.views() * samples) * batch.ops_per_view);
+  if (dataset->has_annotations()) {
+    batch.annotations.resize(static_cast<std::size_t>(batch.views() * samples));
+  }
   for (std::size_t i = 0; i < batch.indices.size(); ++i) {
     {
       const std::scoped_lock lock(mutex);

@@ -34,7 +34,7 @@ struct LoaderOptions {
 /// statistics need equal batches. Throws UsageError when there is not even one.
 [[nodiscard]] std::int64_t batches_per_epoch(std::size_t dataset_size, std::int64_t batch_size);
 
-/// Bytes of one batch, or of the shard of it that is made.
+/// Bytes of one batch, or of the shard of it that is made, without annotations.
 [[nodiscard]] std::uint64_t batch_bytes(const ViewPlan& plan, const LoaderOptions& options);
 
 /// Makes the batches of a run, or its shard of each. What a batch holds depends on seed and step

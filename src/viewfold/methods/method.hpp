@@ -40,6 +40,10 @@ struct MethodEntry {
   /// Sets what the paper says of the optimiser at this scale.
   void (*train_defaults)(ImageScale scale, TrainConfig& config);
 
+  /// Throws UsageError when the settings do not go with batches of `batch_size` images. Null where
+  /// all do.
+  void (*check_batch)(const Config& config, std::int64_t batch_size) = nullptr;
+
   /// Builds the method with a new encoder; draws initial weights from the default generator.
   std::unique_ptr<Method> (*make)(const Config& config, const MethodContext& context) = nullptr;
 };

@@ -59,6 +59,20 @@ struct MocoV2Config final : Config {
   }
 };
 
+std::int64_t keys_per_step(const MocoV2Config& config, std::int64_t batch_size) {
+  return config.symmetric ? 2 * batch_size : batch_size;
+}
+
+void check_batch(const Config& config, std::int64_t batch_size) {
+  const auto& moco = dynamic_cast<const MocoV2Config&>(config);
+  try {
+    check_queue_size(moco.queue_size, keys_per_step(moco, batch_size));
+  } catch (const UsageError& error) {
+    throw UsageError(
+        fmt::format("method.queue_size and train.batch_size = {}: {}", batch_size, error.what()));
+  }
+}
+
 // The largest number of parts up to `most` that share n samples evenly, two or more in each: one
 // sample has no batch statistics.
 std::int64_t equal_parts(std::int64_t n, std::int64_t most) {
@@ -95,7 +109,7 @@ class MocoV2 final : public Method {
   StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
     const auto& processes = context.communicator;
     const auto n = batch.size();
-    check_queue_size(config_.queue_size, processes.size() * n * (config_.symmetric ? 2 : 1));
+    check_queue_size(config_.queue_size, keys_per_step(config_, processes.size() * n));
     ema_update(*key_encoder_, *encoder_, config_.momentum);
     ema_update(*key_head_, *head_, config_.momentum);
     const auto loss = [&](const at::Tensor& q, const at::Tensor& k) {
@@ -209,7 +223,8 @@ MethodEntry moco_v2_entry() {
        .summary = "finds the key of the other view among a queue of keys from a momentum encoder",
        .recipe = "moco_v2",
        .views = 2,
-       .train_defaults = train_defaults});
+       .train_defaults = train_defaults,
+       .check_batch = check_batch});
 }
 
 }  // namespace viewfold::methods

@@ -18,9 +18,8 @@ void check_queue_size(std::int64_t size, std::int64_t batch) {
   check(batch >= 1, fmt::format("a batch of {} is empty", batch));
   if (size % batch != 0 || size < batch) {
     throw UsageError(fmt::format(
-        "a queue of {} does not hold whole batches of {} keys (take a multiple such as {}, "
-        "and drop the last, smaller batch)",
-        size, batch, std::max<std::int64_t>(size / batch, 1) * batch));
+        "a queue of {} does not hold whole batches of {} keys (take a multiple such as {})", size,
+        batch, std::max<std::int64_t>(size / batch, 1) * batch));
   }
 }
 

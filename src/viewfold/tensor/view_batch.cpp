@@ -103,6 +103,12 @@ std::span<const OpRecord> ViewBatch::records_of(std::int64_t v, std::int64_t i) 
                                     ops_per_view);
 }
 
+const MovedAnnotations& ViewBatch::annotations_of(std::int64_t v, std::int64_t i) const {
+  check(v >= 0 && v < views() && i >= 0 && i < size(), "the batch has no such view");
+  check(!annotations.empty(), "the data set has no annotations");
+  return annotations[static_cast<std::size_t>(v * size() + i)];
+}
+
 at::Tensor ViewBatch::column(std::string_view name) const {
   const auto place = find_column(name);
   auto values = at::full({views() * size()}, std::numeric_limits<float>::quiet_NaN());  // [V * N]

@@ -9,6 +9,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "viewfold/augment/annotations.hpp"
 #include "viewfold/augment/recipe.hpp"
 
 namespace viewfold {
@@ -22,6 +23,9 @@ struct ViewBatch {
   std::vector<std::uint32_t> indices;  // N, into the training data set
   std::vector<OpRecord> records;       // V * N * ops_per_view, in the order of the views
   std::size_t ops_per_view = 0;
+  /// V * N, in the order of the views: where what is known about places in the samples has gone in
+  /// each. Empty where the data set has no annotations.
+  std::vector<MovedAnnotations> annotations;
   std::int64_t epoch = 0;
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(indices.size()); }
@@ -38,6 +42,10 @@ struct ViewBatch {
 
   /// The parameters of view v of sample i of this batch: ops_per_view records.
   [[nodiscard]] std::span<const OpRecord> records_of(std::int64_t v, std::int64_t i) const;
+
+  /// Masks, boxes and keypoints of view v of sample i. Throws ContractViolation where the batch has
+  /// none.
+  [[nodiscard]] const MovedAnnotations& annotations_of(std::int64_t v, std::int64_t i) const;
 
   /// One drawn parameter of all views, in the order of the views: name is "<operation>.<column>",
   /// where the second use of an operation in a pipeline is "<operation>#2".

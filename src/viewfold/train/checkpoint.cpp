@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view kModulePrefix = "module.";
 constexpr std::string_view kOptimizerPrefix = "optimizer.";
+constexpr std::string_view kAlarmSigns = "alarm.signs";
 constexpr std::size_t kKept = 2;
 
 std::vector<NamedTensor> with_prefix(const std::vector<NamedTensor>& tensors,
@@ -57,6 +58,17 @@ std::int64_t parse_step(const std::string& text, const std::filesystem::path& pa
   return step;
 }
 
+// What a process that was killed has left of a file that it had not finished.
+void remove_torn_files(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  for (const auto& item : std::filesystem::directory_iterator(folder, ignored)) {
+    const auto name = item.path().filename().string();
+    if (name.starts_with(".step-") && name.ends_with(".tmp")) {
+      std::filesystem::remove(item.path(), ignored);
+    }
+  }
+}
+
 // Newer files were passed over as unreadable, or they would have been gone on from.
 void remove_all_but(const std::filesystem::path& current, std::size_t kept) {
   std::size_t older = 0;
@@ -69,16 +81,21 @@ void remove_all_but(const std::filesystem::path& current, std::size_t kept) {
   }
 }
 
-// Names the file in what the optimiser has to say.
-void load_optimizer(Optimizer& optimizer, const SafetensorsFile& file) {
+// Names the file in what optimiser and alarm have to say.
+void load_rest(Optimizer& optimizer, CollapseAlarm& alarm, const SafetensorsFile& file) {
+  const at::Tensor& signs = file.at(kAlarmSigns);
   try {
     optimizer.load_state(with_prefix(file.tensors, kOptimizerPrefix));
+    alarm.load_state(signs);
   } catch (const DataError& error) {
     throw DataError(fmt::format("{}: {}", file.origin, error.what()));
   }
 }
 
-std::int64_t restore(const std::filesystem::path& path, Task& task, Optimizer& optimizer) {
+std::int64_t restore(const std::filesystem::path& path,
+                     Task& task,
+                     Optimizer& optimizer,
+                     CollapseAlarm& alarm) {
   const auto file = read_safetensors(path);
   const auto step = file.metadata.find("step");
   if (step == file.metadata.end()) {
@@ -86,7 +103,7 @@ std::int64_t restore(const std::filesystem::path& path, Task& task, Optimizer& o
   }
   const auto done = parse_step(step->second, path);
   load_module_state(task.module(), {with_prefix(file.tensors, kModulePrefix), {}, path.string()});
-  load_optimizer(optimizer, file);
+  load_rest(optimizer, alarm, file);
   return done;
 }
 
@@ -108,12 +125,15 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 void save_checkpoint(const std::filesystem::path& folder,
                      std::int64_t step,
                      Task& task,
-                     const Optimizer& optimizer) {
+                     const Optimizer& optimizer,
+                     const CollapseAlarm& alarm) {
   std::vector<NamedTensor> tensors;
   append_with_prefix(tensors, module_state(task.module()), kModulePrefix);
   append_with_prefix(tensors, optimizer.state(), kOptimizerPrefix);
+  tensors.push_back({std::string(kAlarmSigns), alarm.state()});
   check_finite(tensors, step);
   create_folder(folder);
+  remove_torn_files(folder);
   const auto bytes = write_safetensors(tensors, {{"step", std::to_string(step)}});
   // Zero-padded so that names sort as numbers do.
   const auto path = folder / fmt::format("step-{:012d}.safetensors", step);
@@ -123,11 +143,12 @@ void save_checkpoint(const std::filesystem::path& folder,
 
 std::optional<LoadedCheckpoint> load_latest_checkpoint(const std::filesystem::path& folder,
                                                        Task& task,
-                                                       Optimizer& optimizer) {
+                                                       Optimizer& optimizer,
+                                                       CollapseAlarm& alarm) {
   LoadedCheckpoint loaded;
   for (const auto& path : list_checkpoints(folder)) {
     try {
-      loaded.step = restore(path, task, optimizer);
+      loaded.step = restore(path, task, optimizer, alarm);
       return loaded;
     } catch (const DataError& error) {
       loaded.unreadable.emplace_back(error.what());

@@ -46,21 +46,29 @@ class CollapseAlarm {
   static constexpr double kMinRank = 1.5;    // ours: fewer than two directions in use
   static constexpr double kLossBand = 2e-3;  // ours: relative distance to a known constant
 
+  /// What it remembers, so that an alarm of a run that goes on says the same at the same steps:
+  /// [S, 3] int64.
+  [[nodiscard]] at::Tensor state() const;
+
+  /// Takes back what state() gave. Throws DataError unless it is of an alarm with as many
+  /// constants.
+  void load_state(const at::Tensor& state);
+
+  /// Whether any alarm has been raised.
+  [[nodiscard]] bool raised() const;
+
  private:
   struct Sign {
     std::string what;
     int patience = kPatience;
     std::int64_t since = 0;
-    int standing = 0;
+    std::int64_t standing = 0;
     bool raised = false;
   };
-  std::optional<std::string> update(Sign& sign, bool present, std::int64_t step);
+  static std::optional<std::string> update(Sign& sign, bool present, std::int64_t step);
 
   std::vector<KnownConstant> constants_;
-  std::vector<Sign> loss_signs_;
-  Sign std_sign_;
-  Sign cone_sign_;
-  Sign rank_sign_;
+  std::vector<Sign> signs_;  // in the order of state(): std, cone, rank, then the constants
 };
 
 }  // namespace viewfold

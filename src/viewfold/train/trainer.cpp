@@ -109,15 +109,25 @@ void Loop::share_state() {
 
 void Loop::read_checkpoint() {
   const auto loaded =
-      load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer());
+      load_latest_checkpoint(parts_.checkpoints, parts_.task, training_.optimizer(), alarm_);
   if (!loaded) {
-    parts_.metrics->truncate_after(0);  // of a run that ended before its first checkpoint
+    if (parts_.metrics->truncate_after(0)) {
+      parts_.log.warning(
+          fmt::format("{}: holds no checkpoint; the run begins again from its first step",
+                      parts_.checkpoints.string()));
+    }
     return;
   }
   for (const auto& reason : loaded->unreadable) {
     parts_.log.warning("passed over a checkpoint: " + reason);
   }
   step_ = loaded->step;
+  if (parts_.config.on_collapse == "stop" && alarm_.raised()) {
+    throw DivergedError(fmt::format(
+        "outputs have collapsed before step {}, as metrics.jsonl says (go on all the same with "
+        "--train.on_collapse warn)",
+        step_));
+  }
   result_.resumed_from = step_;
   parts_.metrics->truncate_after(step_);
   parts_.log.info(fmt::format("going on from step {} of {}", step_, total_));
@@ -193,7 +203,7 @@ void Loop::end_epoch() {
 
 void Loop::save() {
   if (writes()) {
-    save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer());
+    save_checkpoint(parts_.checkpoints, step_, parts_.task, training_.optimizer(), alarm_);
   }
 }
 

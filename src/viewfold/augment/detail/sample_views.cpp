@@ -2,6 +2,7 @@
 #include "viewfold/augment/sample_views.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace viewfold {
 namespace {
@@ -19,24 +20,25 @@ int common_reduction(const ViewPlan& plan, ImageSize size, std::span<const OpRec
 
 }  // namespace
 
-const Image& read_and_draw(const SampleRequest& request,
-                           std::span<OpRecord> records,
-                           Image& buffer) {
-  bool drawn = false;
+DrawnSample read_and_draw(const SampleRequest& request,
+                          std::span<OpRecord> records,
+                          Image& buffer) {
+  std::optional<ImageSize> drawn;
   ReductionChoice choose;
   if (request.reading.reduce_jpeg) {
     choose = [&](int height, int width) {
-      draw_views(request.plan, request.key, {height, width}, records);
-      drawn = true;
-      return common_reduction(request.plan, {height, width}, records);
+      drawn = ImageSize{height, width};
+      draw_views(request.plan, request.key, *drawn, records);
+      return common_reduction(request.plan, *drawn, records);
     };
   }
   const Image& image =
       read_with_bands(request.dataset, request.key.sample, request.reading.bands, buffer, choose);
   if (!drawn) {
-    draw_views(request.plan, request.key, {image.height(), image.width()}, records);
+    drawn = ImageSize{image.height(), image.width()};
+    draw_views(request.plan, request.key, *drawn, records);
   }
-  return image;
+  return {image, *drawn};
 }
 
 }  // namespace viewfold

@@ -96,6 +96,23 @@ std::unique_ptr<Dataset> open_dataset(const DatasetRequest& request) {
   return entry_of(request.spec).open(request);
 }
 
+std::string absolute_spec(const std::string& spec) {
+  std::string prefix;  // "cifar10:"
+  for (const DatasetEntry& entry : dataset_table()) {
+    for (const std::string_view name : entry.names) {
+      if (spec == name) {
+        return spec;
+      }
+      const std::string_view start = name.substr(0, name.find(':') + 1);  // "" of a name alone
+      if (name.find(':') != std::string_view::npos && spec.starts_with(start)) {
+        prefix = start;
+      }
+    }
+  }
+  const std::string path = spec.substr(prefix.size());
+  return path.empty() ? spec : prefix + std::filesystem::absolute(path).lexically_normal().string();
+}
+
 std::vector<std::string> dataset_splits(const std::string& spec) {
   return entry_of(spec).splits(spec);
 }

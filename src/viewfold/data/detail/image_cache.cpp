@@ -210,6 +210,10 @@ class CachedImages final : public ImageCache {
   [[nodiscard]] const std::vector<std::string>& class_names() const override {
     return base_->class_names();
   }
+  [[nodiscard]] bool has_annotations() const override { return base_->has_annotations(); }
+  [[nodiscard]] Annotations annotations(std::size_t index) const override {
+    return base_->annotations(index);
+  }
   [[nodiscard]] std::size_t damaged() const override {
     return static_cast<std::size_t>(std::count(states_.begin(), states_.end(), State::kDamaged));
   }

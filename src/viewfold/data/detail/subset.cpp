@@ -32,6 +32,10 @@ class Derived : public Dataset {
   [[nodiscard]] const std::vector<std::string>& class_names() const override {
     return base_->class_names();
   }
+  [[nodiscard]] bool has_annotations() const override { return base_->has_annotations(); }
+  [[nodiscard]] Annotations annotations(std::size_t index) const override {
+    return base_->annotations(base_index(index));
+  }
 
  protected:
   [[nodiscard]] const Dataset& base() const { return *base_; }
@@ -82,21 +86,12 @@ class InMemory : public Derived {
   std::vector<Image> images_;
 };
 
-// Gives each image its bands when it is read.
-class OnDisk : public Dataset {
+// All images of another data set, with something of them changed.
+class Wrapper : public Dataset {
  public:
-  OnDisk(BasePointer base, int bands) : base_(std::move(base)), bands_(bands) {}
+  explicit Wrapper(BasePointer base) : base_(std::move(base)) {}
 
   [[nodiscard]] std::size_t size() const override { return base_->size(); }
-  [[nodiscard]] Image image(std::size_t index) const override;
-  [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
-    return read_with_bands(*base_, index, bands_, buffer);
-  }
-  [[nodiscard]] const Image& read_reduced(std::size_t index,
-                                          Image& buffer,
-                                          const ReductionChoice& choose) const override {
-    return read_with_bands(*base_, index, bands_, buffer, choose);
-  }
   [[nodiscard]] std::string name(std::size_t index) const override { return base_->name(index); }
   [[nodiscard]] std::optional<std::int64_t> label(std::size_t index) const override {
     return base_->label(index);
@@ -104,10 +99,62 @@ class OnDisk : public Dataset {
   [[nodiscard]] const std::vector<std::string>& class_names() const override {
     return base_->class_names();
   }
+  [[nodiscard]] bool has_annotations() const override { return base_->has_annotations(); }
+  [[nodiscard]] Annotations annotations(std::size_t index) const override {
+    return base_->annotations(index);
+  }
+
+ protected:
+  [[nodiscard]] const Dataset& base() const { return *base_; }
 
  private:
   BasePointer base_;
+};
+
+// Gives each image its bands when it is read.
+class OnDisk : public Wrapper {
+ public:
+  OnDisk(BasePointer base, int bands) : Wrapper(std::move(base)), bands_(bands) {}
+
+  [[nodiscard]] Image image(std::size_t index) const override;
+  [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
+    return read_with_bands(base(), index, bands_, buffer);
+  }
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    return read_with_bands(base(), index, bands_, buffer, choose);
+  }
+
+ private:
   int bands_;
+};
+
+// Knows places in images of another data set.
+class Annotated : public Wrapper {
+ public:
+  Annotated(BasePointer base, std::vector<Annotations> annotations)
+      : Wrapper(std::move(base)),
+        annotations_(std::move(annotations)) {}
+
+  [[nodiscard]] Image image(std::size_t index) const override { return base().image(index); }
+  [[nodiscard]] const Image& read(std::size_t index, Image& buffer) const override {
+    return base().read(index, buffer);
+  }
+  [[nodiscard]] const Image& read_reduced(std::size_t index,
+                                          Image& buffer,
+                                          const ReductionChoice& choose) const override {
+    return base().read_reduced(index, buffer, choose);
+  }
+  [[nodiscard]] std::string stamp(std::size_t index) const override { return base().stamp(index); }
+  [[nodiscard]] bool has_annotations() const override { return true; }
+  [[nodiscard]] Annotations annotations(std::size_t index) const override {
+    check(index < annotations_.size(), "index of an image is out of range");
+    return annotations_[index];
+  }
+
+ private:
+  std::vector<Annotations> annotations_;
 };
 
 // The image at `index` with `bands` bands; DataErrors name it.
@@ -118,7 +165,7 @@ Image load(const Dataset& dataset, std::size_t index, int bands) {
 }
 
 Image OnDisk::image(std::size_t index) const {
-  return load(*base_, index, bands_);
+  return load(base(), index, bands_);
 }
 
 // All images of a data set as far as they were read within the budget.
@@ -234,6 +281,13 @@ std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
           fmt::format("index {} is not below the {} images", index, base->size()));
   }
   return std::make_unique<Subset>(std::move(base), std::move(indices));
+}
+
+std::unique_ptr<Dataset> with_annotations(std::shared_ptr<const Dataset> base,
+                                          std::vector<Annotations> annotations) {
+  check(annotations.size() == base->size(),
+        fmt::format("{} annotations for {} images", annotations.size(), base->size()));
+  return std::make_unique<Annotated>(std::move(base), std::move(annotations));
 }
 
 Preloaded preload(std::shared_ptr<const Dataset> base,
