@@ -25,18 +25,23 @@ at::Tensor along_channels(const at::Tensor& values, const at::Tensor& x) {
 }
 
 struct Moments {
-  at::Tensor mean;  // [C] float32
-  at::Tensor var;   // [C] float32, biased
+  at::Tensor mean;  // [C] float32, or float64 for float64
+  at::Tensor var;   // ditto, biased
 };
 
+at::ScalarType type_of_statistics(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 Moments moments_of_all(const at::Tensor& x, const Communicator& communicator) {
-  const auto [var, mean] = at::var_mean(x.to(at::kFloat), summed_dimensions(x), /*unbiased=*/false);
+  const auto type = type_of_statistics(x);
+  const auto [var, mean] = at::var_mean(x.to(type), summed_dimensions(x), /*unbiased=*/false);
   const auto wide = mean.to(at::kDouble);
   const auto sums = at::stack({wide, var.to(at::kDouble).add(wide.square())});  // [2, C]
   communicator.all_reduce_sum(sums);
   const auto means = sums.div(communicator.size());
-  return {.mean = means[0].to(at::kFloat),
-          .var = means[1].sub(means[0].square()).clamp_min(0.0).to(at::kFloat)};
+  return {.mean = means[0].to(type),
+          .var = means[1].sub(means[0].square()).clamp_min(0.0).to(type)};
 }
 
 void update_running(const BatchNormLayer& layer, const Moments& moments, std::int64_t values) {
@@ -54,6 +59,7 @@ struct SharedBatchNormBackward final : torch::autograd::Node {
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
     const auto input = x.unpack();
     const auto scale = weight.unpack();
+    const auto type = type_of_statistics(input);
     const auto [with_fixed_statistics, own_dy_xh, own_dy] = at::native_batch_norm_backward(
         gradients[0], input, scale, mean, var, {}, {}, /*train=*/false, eps, {true, true, true});
     const auto sums = at::stack({own_dy, own_dy_xh}).to(at::kDouble);  // [2, C]
@@ -64,8 +70,8 @@ struct SharedBatchNormBackward final : torch::autograd::Node {
     const auto slope = means[1].mul(inverse).mul(inverse);           // of x, before w
     const auto offset = means[0].mul(inverse).sub(slope.mul(mean));  // ditto, at 0
     const auto w = scale.defined() ? scale.to(at::kDouble) : at::ones_like(inverse);
-    const auto dx = with_fixed_statistics.sub(along_channels(w.mul(offset).to(at::kFloat), input))
-                        .sub(input.mul(along_channels(w.mul(slope).to(at::kFloat), input)));
+    const auto dx = with_fixed_statistics.sub(along_channels(w.mul(offset).to(type), input))
+                        .sub(input.mul(along_channels(w.mul(slope).to(type), input)));
     return {dx.to(input.scalar_type()), own_dy_xh, own_dy};
   }
 
