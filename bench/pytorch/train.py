@@ -8,7 +8,7 @@ IMAGES is an archive of JPEG files below train/, or a folder. Those of 64 px and
 larger ones are read into memory as files and decoded for every sample.
 
 "default" is what the tutorials do: float32, torchvision's transforms of Pillow images in two worker processes, the
-threads that PyTorch takes by itself. "best" is the fastest that we have found; docs/benchmarks.md lists what was tried.
+threads that PyTorch takes by itself. "best" is the fastest that we have found; docs/performance.md lists what was tried.
 """
 import argparse
 import json

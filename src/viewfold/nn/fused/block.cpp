@@ -168,6 +168,7 @@ std::int64_t chunk_size(const std::vector<ConvolutionShape>& shapes, std::int64_
   constexpr std::int64_t kCacheBytes = 512 * 1024;           // of 1 MiB
   constexpr std::int64_t kGradientBytes = 32 * 1024 * 1024;  // of all chunks together
   constexpr std::int64_t kBusy = 16;                         // chunks for a few threads
+  constexpr std::int64_t kFewest = 4;                        // chunks, however large the gradients
   std::int64_t map_bytes = 1;
   std::int64_t weight_bytes = 1;
   for (const auto& shape : shapes) {
@@ -175,15 +176,16 @@ std::int64_t chunk_size(const std::vector<ConvolutionShape>& shapes, std::int64_
     weight_bytes = std::max(weight_bytes, weight_bytes_of(shape));
   }
   const std::int64_t per_part = shapes.front().images / parts;
-  const std::int64_t two_each = 2 * at::get_num_threads();
+  const std::int64_t threads = at::get_num_threads();
   // Images of a chunk when the batch is cut into so many.
   const auto images_for = [&](std::int64_t chunks) {
     const std::int64_t of_part = std::max<std::int64_t>(1, chunks / parts);
     return (per_part + of_part - 1) / of_part;
   };
   const std::int64_t wanted =
-      std::min(kCacheBytes / map_bytes, images_for(std::max(kBusy, two_each)));
-  const std::int64_t least = images_for(std::max(kGradientBytes / weight_bytes, two_each));
+      std::min(kCacheBytes / map_bytes, images_for(std::max(kBusy, 2 * threads)));
+  const std::int64_t least =
+      images_for(std::max({kGradientBytes / weight_bytes, kFewest, threads}));
   const std::int64_t most = std::max({std::int64_t{1}, wanted, least});
   for (std::int64_t size = most; 2 * size > most; --size) {
     if (per_part % size == 0) {
@@ -831,6 +833,19 @@ bool supports_layer(const ConvNorm& layer, bool training) {
          layer.norm->weight.scalar_type() == at::kFloat;
 }
 
+// Whether each layer takes as many channels as come to it.
+bool has_fitting_channels(std::int64_t channels, const BlockLayers& layers) {
+  const bool projects = layers.shortcut == Shortcut::kProjection;
+  if (projects && layers.projection.conv->options.in_channels() != channels) {
+    return false;
+  }
+  return std::all_of(layers.chain.begin(), layers.chain.end(), [&](const ConvNorm& layer) {
+    const bool fits = layer.conv->options.in_channels() == channels;
+    channels = layer.conv->options.out_channels();
+    return fits;
+  });
+}
+
 }  // namespace
 
 bool supports(const at::Tensor& x, const BlockLayers& layers) {
@@ -838,7 +853,7 @@ bool supports(const at::Tensor& x, const BlockLayers& layers) {
   const auto fits = [training](const ConvNorm& layer) { return supports_layer(layer, training); };
   return x.device().is_cpu() && x.dim() == 4 && x.size(0) > 0 &&
          (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
-         (training || !at::GradMode::is_enabled()) &&
+         (training || !at::GradMode::is_enabled()) && has_fitting_channels(x.size(1), layers) &&
          std::all_of(layers.chain.begin(), layers.chain.end(), fits) &&
          (layers.shortcut != Shortcut::kProjection || fits(layers.projection)) &&
          (layers.shortcut == Shortcut::kNone ||

@@ -36,13 +36,14 @@ struct BlockLayers {
 ///          after the other, as if each had been a batch of its own; N is a multiple of it
 /// returns  [N, C', H', W'] channels-last
 ///
-/// Sums are the same whatever the number of threads, at::get_num_threads(), up to 8 of them.
+/// Sums are the same whatever the number of threads, at::get_num_threads(), up to 4 of them.
 /// Throws ContractViolation where supports() is false.
 [[nodiscard]] at::Tensor block_forward(const at::Tensor& x,
                                        const BlockLayers& layers,
                                        std::int64_t parts);
 
-/// Whether block_forward can compute the block for this input: square convolutions without bias,
+/// Whether block_forward can compute the block for this input: as many channels as the layers take,
+/// square convolutions without bias,
 /// dilation or groups, batch norm with scale, shift and running statistics, multiples of 16 output
 /// channels, parameters in float32, everything on the CPU, and in training no gradient of the input
 /// beyond those of `chain` (of eval, none at all).
