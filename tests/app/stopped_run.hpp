@@ -24,16 +24,18 @@ inline std::size_t count_checkpoints(const std::filesystem::path& run) {
   return count;
 }
 
-/// Starts a run into `folder`/stopped whose output goes to `folder`/signalled.txt, waits for two
-/// checkpoints, then sends a signal. Returns the status of waitpid().
-inline int start_and_signal(const TestFolder& folder, std::vector<std::string> words, int signal) {
+/// Starts the program, its output in `folder`/signalled.txt, waits until `run` has two checkpoints,
+/// then sends a signal. Returns the status of waitpid().
+inline int signal_when_run_is_on(const TestFolder& folder,
+                                 std::vector<std::string> words,
+                                 const std::filesystem::path& run,
+                                 int signal) {
   words.insert(words.begin(), program());
   std::vector<char*> arguments;
   for (auto& word : words) {
     arguments.push_back(word.data());
   }
   arguments.push_back(nullptr);
-  std::filesystem::remove_all(folder.path() / "stopped");
   const auto output = folder.path() / "signalled.txt";
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -52,7 +54,7 @@ inline int start_and_signal(const TestFolder& folder, std::vector<std::string> w
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   int status = 0;
-  while (count_checkpoints(folder.path() / "stopped") < 2) {
+  while (count_checkpoints(run) < 2) {
     if (waitpid(child, &status, WNOHANG) == child) {
       return status;
     }
@@ -61,6 +63,15 @@ inline int start_and_signal(const TestFolder& folder, std::vector<std::string> w
   kill(child, signal);
   waitpid(child, &status, 0);
   return status;
+}
+
+/// The same with a run into `folder`/stopped.
+inline int start_and_signal(const TestFolder& folder,
+                            const std::vector<std::string>& words,
+                            int signal) {
+  const auto run = folder.path() / "stopped";
+  std::filesystem::remove_all(run);
+  return signal_when_run_is_on(folder, words, run, signal);
 }
 
 /// A run with a checkpoint and a line of metrics after every step.

@@ -236,6 +236,18 @@ TEST(ConfigSource, ReadsAFileAndNamesAMissingOne) {
   EXPECT_TRUE(usage_error_of([&] { source.add_toml_file(path + "x"); }).starts_with(path + "x: "));
 }
 
+TEST(ConfigSource, AListOfTextsIsTheTextThatACommandLineTakes) {
+  ConfigSource source;
+  source.add_toml_text("a = [\"knn\", \"linear\"]\nb = [\"x\"]", "a.toml");
+  EXPECT_EQ(source.string_or("a", ""), "knn,linear");
+  EXPECT_EQ(source.string_or("b", ""), "x");
+  for (const std::string bad : {"a = [\"x\", 1]", "a = [\"x,y\"]", "a = [[\"x\"]]", "a = [1.5]"}) {
+    EXPECT_EQ(usage_error_of([&] { source.add_toml_text(bad, "b.toml"); }),
+              "b.toml:1: a: a list holds integers only, or texts without commas only")
+        << bad;
+  }
+}
+
 TEST(ConfigSource, StringOrReadsStringsOnly) {
   ConfigSource source;
   source.add_toml_text("a = \"x\"\nb = 1", "a.toml");

@@ -17,7 +17,7 @@ TEST(Dataset, TableNamesEveryFormatOnce) {
     names.insert(entry.name);
   }
   EXPECT_EQ(names, (std::set<std::string_view>{"cifar10", "cifar100", "idx", "image_folder", "list",
-                                               "stl10", "tar"}));
+                                               "solids", "stl10", "tar"}));
   EXPECT_EQ(dataset_table().size(), names.size());
 }
 
@@ -65,6 +65,8 @@ TEST(AbsoluteSpec, MakesPathsAbsoluteAndLeavesNamesAlone) {
   EXPECT_EQ(absolute_spec("fashion-mnist:sets"), "fashion-mnist:" + here + "/sets");
   EXPECT_EQ(absolute_spec("cifar10:/data/c"), "cifar10:/data/c");
   EXPECT_EQ(absolute_spec("cifar10:"), "cifar10:");
+  EXPECT_EQ(absolute_spec("solids:64"), "solids:64");
+  EXPECT_EQ(absolute_spec("./solids"), here + "/solids");
   EXPECT_EQ(absolute_spec(""), "");
 }
 

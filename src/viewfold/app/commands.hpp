@@ -13,6 +13,7 @@ void resume_command(Arguments arguments);
 void verify_resume_command(Arguments arguments);
 void evaluate_command(Arguments arguments);
 void report_command(Arguments arguments);
+void study_command(Arguments arguments);
 void embed_command(Arguments arguments);
 void export_command(Arguments arguments);
 void views_command(Arguments arguments);
@@ -21,6 +22,7 @@ void show_command(Arguments arguments);
 void data_command(Arguments arguments);
 void bench_command(Arguments arguments);
 void doctor_command(Arguments arguments);
+void manifold_command(Arguments arguments);
 void list_command(Arguments arguments);
 
 /// The settings a verb takes on the command line besides the run settings, and what they mean.

@@ -20,6 +20,7 @@ Command find_command(const std::string& verb) {
                                                         {"verify-resume", verify_resume_command},
                                                         {"evaluate", evaluate_command},
                                                         {"report", report_command},
+                                                        {"study", study_command},
                                                         {"embed", embed_command},
                                                         {"export", export_command},
                                                         {"views", views_command},
@@ -28,6 +29,7 @@ Command find_command(const std::string& verb) {
                                                         {"data", data_command},
                                                         {"bench", bench_command},
                                                         {"doctor", doctor_command},
+                                                        {"manifold", manifold_command},
                                                         {"list", list_command}};
   return kCommands.at(verb);
 }

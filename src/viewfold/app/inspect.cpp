@@ -106,7 +106,7 @@ void data_command(Arguments arguments) {
 
 void list_command(Arguments arguments) {
   const std::string what = arguments.take_positional(
-      "methods, encoders, datasets, augmentations, recipes or evaluations");
+      "methods, encoders, datasets, augmentations, recipes, evaluations or operators");
   arguments.expect_empty({});
   if (what == "methods") {
     print_names(method_table());
@@ -120,10 +120,12 @@ void list_command(Arguments arguments) {
     print_names(recipe_table());
   } else if (what == "evaluations") {
     print_names(evaluation_table());
+  } else if (what == "operators") {
+    print_names(manifold_table());
   } else {
     throw UsageError(
         fmt::format("\"{}\" cannot be listed (methods, encoders, datasets, "
-                    "augmentations, recipes or evaluations can)",
+                    "augmentations, recipes, evaluations or operators can)",
                     what));
   }
 }

@@ -73,7 +73,8 @@ PictureRow page_row(const SampleViews& sample, const ViewPlan& plan, const Recip
     const std::string group = group_of(plan, recipe, v % per_epoch);
     row.pictures.push_back(
         {.image = displayable(sample.views[v].image),
-         .title = fmt::format("view {}", v % per_epoch + 1),
+         .title = fmt::format("view {}{}", v % per_epoch + 1,
+                              sample.views[v].is_learned ? ", learned" : ""),
          .group = fmt::format("epoch {}{}{}", epoch, group.empty() ? "" : ", ", group),
          .caption = caption_of(sample.views[v])});
   }
@@ -101,7 +102,8 @@ SheetFormat sheet_format(const std::filesystem::path& path) {
 std::vector<SampleViews> sheet_samples(const Dataset& dataset,
                                        const ViewPlan& plan,
                                        std::uint64_t seed,
-                                       const SampleReading& reading) {
+                                       const SampleReading& reading,
+                                       const SubstituteSource* substitutes) {
   constexpr std::size_t kRows = 8;
   const auto per_epoch = static_cast<std::size_t>(plan.views_per_sample());
   const std::size_t columns = std::max(kColumns, per_epoch);
@@ -117,7 +119,7 @@ std::vector<SampleViews> sheet_samples(const Dataset& dataset,
                        .stream = "view",
                        .epoch = epoch,
                        .sample = static_cast<std::uint32_t>(index)};
-      std::ranges::move(sample_views({dataset, reading, plan, key}),
+      std::ranges::move(sample_views({dataset, reading, plan, key}, substitutes),
                         std::back_inserter(sample.views));
     }
     sample.views.resize(columns);
@@ -126,7 +128,9 @@ std::vector<SampleViews> sheet_samples(const Dataset& dataset,
   return samples;
 }
 
-std::vector<View> sample_views(const SampleRequest& request) {
+std::vector<View> sample_views(const SampleRequest& request,
+                               const SubstituteSource* substitutes,
+                               double progress) {
   const ViewPlan& plan = request.plan;
   const std::size_t ops = plan.ops_per_view();
   std::vector<OpRecord> records(static_cast<std::size_t>(plan.views_per_sample()) * ops);
@@ -136,9 +140,29 @@ std::vector<View> sample_views(const SampleRequest& request) {
   std::vector<View> views;
   for (std::int64_t v = 0; v < plan.views_per_sample(); ++v) {
     const auto drawn = std::span(records).subspan(static_cast<std::size_t>(v) * ops, ops);
-    const auto used = drawn.first(plan.pipeline_of(v).op_names().size());
-    apply_view(plan, v, used, source, canvas);
-    views.push_back({.image = canvas.image(), .records = {used.begin(), used.end()}});
+    Image substitute;
+    if (substitutes != nullptr) {
+      substitutes->draw({.seed = request.key.seed,
+                         .epoch = request.key.epoch,
+                         .progress = progress,
+                         .view = v,
+                         .samples = std::span(&request.key.sample, 1)},
+                        std::span(&substitute, 1));
+    }
+    RngKey key = request.key;
+    key.view = static_cast<std::uint16_t>(v);
+    auto used = drawn.first(plan.pipeline_of(v).op_names().size());
+    if (substitute.empty()) {
+      apply_view(plan, v, used, source, canvas);
+    } else if (substitutes->is_finished()) {
+      used = used.first(0);
+      make_finished_view(plan, v, substitute, canvas);
+    } else {
+      make_substitute_view(plan, key, substitute, used, canvas);
+    }
+    views.push_back({.image = canvas.image(),
+                     .records = {used.begin(), used.end()},
+                     .is_learned = !substitute.empty()});
   }
   return views;
 }

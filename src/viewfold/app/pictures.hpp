@@ -8,6 +8,7 @@
 
 #include "viewfold/app/run_config.hpp"
 #include "viewfold/augment/sample_views.hpp"
+#include "viewfold/augment/substitutes.hpp"
 #include "viewfold/eval/features.hpp"
 #include "viewfold/nn/encoder.hpp"
 #include "viewfold/report/view_page.hpp"
@@ -34,10 +35,13 @@ struct SampleViews {
 [[nodiscard]] std::vector<SampleViews> sheet_samples(const Dataset& dataset,
                                                      const ViewPlan& plan,
                                                      std::uint64_t seed,
-                                                     const SampleReading& reading);
+                                                     const SampleReading& reading,
+                                                     const SubstituteSource* substitutes = nullptr);
 
-/// All views of one sample in one epoch, as training makes them.
-[[nodiscard]] std::vector<View> sample_views(const SampleRequest& request);
+/// All views of one sample in one epoch, as training makes them at `progress` of the run.
+[[nodiscard]] std::vector<View> sample_views(const SampleRequest& request,
+                                             const SubstituteSource* substitutes = nullptr,
+                                             double progress = 0.0);
 
 /// Writes a PNG: a row for each sample, its image and its views.
 void write_view_sheet(const std::vector<SampleViews>& samples, const std::filesystem::path& path);

@@ -71,6 +71,9 @@ void resolve(RunConfig& config, const RunImages& images, int sharers) {
   config.data.source = absolute_spec(config.data.source);
   config.data.bands = images.bands;
   config.data.reduce_jpeg = images.reduce_jpeg ? "on" : "off";
+  if (config.learned.is_on()) {
+    config.learned.from = std::filesystem::absolute(config.learned.from).lexically_normal();
+  }
   config.encoder.settings.stem = resolve_stem(config.encoder.settings.stem, config.view_size);
   config.train.precision = uses_bf16(config.train.precision) ? "bf16" : "fp32";
   if (config.train.threads == 0) {
@@ -78,6 +81,20 @@ void resolve(RunConfig& config, const RunImages& images, int sharers) {
   }
   if (config.online.every == 0) {
     config.online.every = std::max<std::int64_t>(1, config.train.epochs / 10);
+  }
+}
+
+void open_learned(Experiment& experiment, LogSink& log) {
+  const auto& config = experiment.config;
+  if (config.learned.is_on()) {
+    at::set_num_threads(thread_count(config.train.threads));
+    experiment.learned = open_learned_views(config.learned,
+                                            {.images = experiment.images.train,
+                                             .data_fingerprint = experiment.images.fingerprint,
+                                             .bands = experiment.images.bands,
+                                             .seed = static_cast<std::uint64_t>(config.seed),
+                                             .stop_requested = stop_requested},
+                                            log);
   }
 }
 
@@ -302,7 +319,8 @@ std::unique_ptr<Loader> open_run_loader(const Experiment& experiment,
                     .memory_budget = static_cast<std::uint64_t>(config.train.prefetch_gb * 1e9),
                     .max_bad_fraction = config.data.max_bad_fraction,
                     .reduce_jpeg = experiment.images.reduce_jpeg,
-                    .type = uses_bf16(config.train.precision) ? at::kBFloat16 : at::kFloat});
+                    .type = uses_bf16(config.train.precision) ? at::kBFloat16 : at::kFloat,
+                    .substitutes = experiment.learned});
 }
 
 Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers) {
@@ -317,7 +335,9 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers
   if (config.method_entry().check_batch != nullptr) {
     config.method_entry().check_batch(*config.method, config.train.batch_size);
   }
-  return {.config = std::move(config), .images = std::move(images)};
+  Experiment experiment{.config = std::move(config), .images = std::move(images)};
+  open_learned(experiment, log);
+  return experiment;
 }
 
 void write_run_start(const RunDir& run, Experiment& experiment) {
@@ -333,9 +353,10 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
   write_file_atomically(run.data(), data.dump(2) + "\n");
   create_folder(run.figures());
   const auto seed = static_cast<std::uint64_t>(experiment.config.seed);
-  write_view_sheet(sheet_samples(*images.train, view_plan(experiment.config), seed,
-                                 {static_cast<int>(images.bands), images.reduce_jpeg}),
-                   run.figures() / "views.png");
+  write_view_sheet(
+      sheet_samples(*images.train, view_plan(experiment.config), seed,
+                    {static_cast<int>(images.bands), images.reduce_jpeg}, experiment.learned.get()),
+      run.figures() / "views.png");
   // Last: a run with settings can be resumed.
   write_file_atomically(run.config(), print_config(experiment.config));
 }
@@ -387,6 +408,7 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
         experiment.config.data.source, data.value("images", std::size_t{0}),
         experiment.images.train->size()));
   }
+  open_learned(experiment, log);
   return experiment;
 }
 

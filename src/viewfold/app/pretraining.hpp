@@ -20,6 +20,7 @@ namespace viewfold {
 struct Experiment {
   RunConfig config;
   RunImages images;
+  std::shared_ptr<const SubstituteSource> learned = {};  // null: without learned views
 };
 
 /// Reads all settings and opens the images. What is left open ("auto", 0) is decided here from

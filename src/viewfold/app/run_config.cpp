@@ -98,6 +98,7 @@ void RunConfig::visit(FieldVisitor& v) {
        .min = 4,
        .max = 4096});
   recipe->visit(v);
+  visit_group(v, "learned", learned);
   v.leave();
   visit_group(v, "train", train);
   visit_group(v, "online", online);
@@ -140,6 +141,8 @@ RunConfig read_run_config(const ConfigSource& source, std::int64_t fallback_size
   read_config(config, source);
   config.recipe_name = resolved_recipe;
   (void)find_encoder(config.encoder.name);
+  (void)find_manifold(config.learned.operator_name);
+  (void)config.learned.samples_kept();
   return config;
 }
 

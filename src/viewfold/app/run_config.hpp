@@ -8,6 +8,7 @@
 #include "viewfold/app/arguments.hpp"
 #include "viewfold/augment/recipe.hpp"
 #include "viewfold/core/config.hpp"
+#include "viewfold/manifold/learned_views.hpp"
 #include "viewfold/methods/method.hpp"
 #include "viewfold/train/train_config.hpp"
 
@@ -60,6 +61,7 @@ class RunConfig final : public Config {
   std::string recipe_name;
   std::int64_t view_size = 0;
   std::unique_ptr<RecipeConfig> recipe;
+  LearnedViewsConfig learned;
   TrainConfig train;
   OnlineConfig online;
 

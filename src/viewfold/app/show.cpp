@@ -95,7 +95,9 @@ void show_command(Arguments arguments) {
       .name = experiment.images.train->name(sample),
       .image = convert_bands(experiment.images.train->image(sample), reading.bands),
       .epoch = epoch,
-      .views = sample_views({*experiment.images.train, reading, plan, key})};
+      .views =
+          sample_views({*experiment.images.train, reading, plan, key}, experiment.learned.get(),
+                       static_cast<double>(epoch - 1) / static_cast<double>(config.train.epochs))};
   if (json) {
     const nlohmann::ordered_json page{{"sample", sample},
                                       {"epoch", epoch},

@@ -18,6 +18,10 @@ inline constexpr std::array kVerbs{
     Verb{"resume", "RUN", "go on with an interrupted run; ends with the same bits"},
     Verb{"evaluate", "RUN [--on knn,linear]", "measure the encoder of a run on labelled images"},
     Verb{"report", "RUN", "write RUN/report.html, one file that opens offline"},
+    Verb{"study", "RECIPE.toml [--out DIR] [--only ARM,ARM] [--seeds N,N] [settings]",
+         "compare ways to train: run each with several seeds, write tables"},
+    Verb{"manifold", "fit DATA --out FOLDER [settings] | show FOLDER",
+         "learn what an image may become: neighbourhoods and a generator"},
     Verb{"embed", "RUN DATA --out FILE.npy", "features of images, with their paths in row order"},
     Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},
     Verb{"views", "DATA [settings] --out FILE", "a contact sheet of the views before training"},
@@ -29,7 +33,8 @@ inline constexpr std::array kVerbs{
     Verb{"doctor", "", "this machine: threads, instructions, speed, and what will limit"},
     Verb{"verify-resume", "RECIPE|DATA",
          "prove that an interrupted run ends with the same bits here"},
-    Verb{"list", "methods|encoders|datasets|augmentations|recipes|evaluations", "what there is"},
+    Verb{"list", "methods|encoders|datasets|augmentations|recipes|evaluations|operators",
+         "what there is"},
 };
 
 inline constexpr std::string_view kVersion = "0.1.0";

@@ -5,23 +5,19 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
 #include <filesystem>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "viewfold/app/child_process.hpp"
 #include "viewfold/app/commands.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
 #include "viewfold/core/rng.hpp"
 #include "viewfold/core/run_dir.hpp"
 #include "viewfold/train/checkpoint.hpp"
-
-extern char** environ;
 
 namespace viewfold {
 namespace {
@@ -52,45 +48,12 @@ class ScratchFolder {
   fs::path path_;
 };
 
-// This program with other words, its output in a file.
-pid_t start(std::vector<std::string> words, const fs::path& output) {
-  words.insert(words.begin(), fs::read_symlink("/proc/self/exe").string());
-  std::vector<char*> arguments;
-  for (auto& word : words) {
-    arguments.push_back(word.data());
-  }
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output.c_str(),
-                                   O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-  pid_t child = 0;
-  const int failure =
-      posix_spawn(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failure != 0) {
-    throw DataError(fmt::format("{}: cannot be started", words[0]));
-  }
-  return child;
-}
-
-// The exit code, or minus the signal that ended it.
-int wait_for(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 void expect_success(int code, const fs::path& output) {
   if (code == 0) {
     return;
   }
-  const std::string text = read_text_file(output);
-  const auto end = text.find_last_not_of('\n');
-  const auto begin = end == std::string::npos ? 0 : text.rfind('\n', end) + 1;
-  throw UsageError(fmt::format("a run of the recipe ended with code {}: {}", code,
-                               text.substr(begin, end - begin + 1)));
+  throw UsageError(
+      fmt::format("a run of the recipe ended with code {}: {}", code, last_line(output)));
 }
 
 // What a run leaves: its encoder, and its whole state.
@@ -126,7 +89,7 @@ std::vector<std::string> pretrain_words(const Plan& plan, const fs::path& run) {
 // Kills the run after `seconds`; false when it had ended before.
 bool kill_after(pid_t child, double seconds) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-  const bool ended = ::waitpid(child, nullptr, WNOHANG) == child;
+  const bool ended = end_of(child).has_value();
   if (!ended) {
     ::kill(child, SIGKILL);
     (void)wait_for(child);
@@ -137,7 +100,7 @@ bool kill_after(pid_t child, double seconds) {
 // One run, killed at a random moment and continued. Says when that was and where it went on.
 std::string killed_and_continued(const Plan& plan, const fs::path& run, double moment) {
   const fs::path output = plan.folder / "output.txt";
-  const bool killed = kill_after(start(pretrain_words(plan, run), output), moment);
+  const bool killed = kill_after(start_program(pretrain_words(plan, run), output), moment);
   const bool began = fs::exists(run / "resolved.toml");
   const auto words =
       began ? std::vector<std::string>{"resume", run.string()} : pretrain_words(plan, run);
@@ -149,7 +112,7 @@ std::string killed_and_continued(const Plan& plan, const fs::path& run, double m
       steps = std::atoll(checkpoints.front().stem().string().substr(5).c_str());
     }
   }
-  expect_success(wait_for(start(words, output)), output);
+  expect_success(wait_for(start_program(words, output)), output);
   if (!killed) {
     return fmt::format("had ended before {:.1f} s", moment);
   }
@@ -183,7 +146,7 @@ void verify_resume_command(Arguments arguments) {
   const fs::path whole = scratch.path() / "whole";
   const auto begin = Clock::now();
   const fs::path output = scratch.path() / "output.txt";
-  expect_success(wait_for(start(pretrain_words(plan, whole), output)), output);
+  expect_success(wait_for(start_program(pretrain_words(plan, whole), output)), output);
   plan.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const Outcome expected = outcome_of(whole);
   fmt::print("uninterrupted: {:.1f} s, encoder {}\n", plan.seconds, expected.encoder.substr(0, 16));

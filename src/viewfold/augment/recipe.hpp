@@ -107,6 +107,9 @@ struct ViewPlan {
   /// What makes view `view` of a sample. Throws ContractViolation when there is no such view.
   [[nodiscard]] const Pipeline& pipeline_of(std::int64_t view) const;
 
+  /// Height and width of view `view` of a sample. Throws ContractViolation when there is none.
+  [[nodiscard]] std::int64_t size_of(std::int64_t view) const;
+
   /// Operations of the longest pipeline: room for the records of any view.
   [[nodiscard]] std::size_t ops_per_view() const;
 };
@@ -150,6 +153,7 @@ void apply_view(const ViewPlan& plan,
 struct View {
   Image image;
   std::vector<OpRecord> records;
+  bool is_learned = false;  // made of another image than its sample's own
 };
 
 /// Makes view `key.view` of `source` (seed, stream, epoch, sample and view come from `key`).

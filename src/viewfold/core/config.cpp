@@ -2,7 +2,6 @@
 #include "viewfold/core/config.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -15,56 +14,12 @@
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
+#include "viewfold/core/toml_text.hpp"
 
 namespace viewfold {
 namespace {
 
 using IntList = RawValue::List;
-
-// ---- values as TOML ----
-
-std::string to_toml(bool value) {
-  return value ? "true" : "false";
-}
-
-std::string to_toml(std::int64_t value) {
-  return fmt::format("{}", value);
-}
-
-std::string to_toml(double value) {
-  std::array<char, 32> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-  std::string text(buffer.data(), end);
-  // A bare "5" would come back as an integer.
-  if (std::isfinite(value) && text.find_first_of(".e") == std::string::npos) {
-    text += ".0";
-  }
-  return text;
-}
-
-std::string to_toml(const std::string& value) {
-  std::string text = "\"";
-  for (const char c : value) {
-    const auto code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      text += '\\';
-      text += c;
-    } else if (c == '\n') {
-      text += "\\n";
-    } else if (c == '\t') {
-      text += "\\t";
-    } else if (code < 0x20 || code == 0x7F) {
-      text += fmt::format("\\u{:04X}", code);
-    } else {
-      text += c;
-    }
-  }
-  return text + '"';
-}
-
-std::string to_toml(const IntList& value) {
-  return fmt::format("[{}]", fmt::join(value, ", "));
-}
 
 // ---- text from the command line ----
 
@@ -407,18 +362,30 @@ class LeafCollector {
     throw UsageError(fmt::format("{}: {}: no setting is a date or time", place, key));
   }
 
-  static IntList list_of(const toml::array& array,
-                         const std::string& place,
-                         const std::string& key) {
-    IntList list;
+  // Texts become the one text that a command line takes for them: "knn,linear".
+  static decltype(RawValue::value) list_of(const toml::array& array,
+                                           const std::string& place,
+                                           const std::string& key) {
+    IntList numbers;
+    std::vector<std::string> texts;
     for (const auto& element : array) {
-      const auto* whole = element.as_integer();
-      if (whole == nullptr) {
-        throw UsageError(fmt::format("{}: {}: a list holds integers only", place, key));
+      if (const auto* whole = element.as_integer()) {
+        numbers.push_back(whole->get());
+      } else if (const auto* text = element.as_string()) {
+        texts.push_back(text->get());
       }
-      list.push_back(whole->get());
     }
-    return list;
+    const bool has_comma = std::any_of(texts.begin(), texts.end(), [](const std::string& text) {
+      return text.find(',') != std::string::npos;
+    });
+    if (std::max(numbers.size(), texts.size()) != array.size() || has_comma) {
+      throw UsageError(fmt::format(
+          "{}: {}: a list holds integers only, or texts without commas only", place, key));
+    }
+    if (!texts.empty()) {
+      return fmt::format("{}", fmt::join(texts, ","));
+    }
+    return numbers;
   }
 
   const std::string& origin_;

@@ -19,6 +19,9 @@ namespace viewfold {
 [[nodiscard]] std::unique_ptr<Dataset> with_annotations(std::shared_ptr<const Dataset> base,
                                                         std::vector<Annotations> annotations);
 
+/// The images of `base`, each mirrored: left and right exchanged.
+[[nodiscard]] std::unique_ptr<Dataset> make_mirrored(std::shared_ptr<const Dataset> base);
+
 /// Bytes of all images when decoded with `bands` bands (0: as stored), if the first ones are
 /// typical. 0 when none of these can be read.
 [[nodiscard]] std::uint64_t estimate_decoded_bytes(const Dataset& dataset, int bands);

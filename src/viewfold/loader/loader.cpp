@@ -59,6 +59,7 @@ struct Workplace {
   std::vector<OpRecord> records;  // of the views of the sample
   Annotations known;              // of the sample, where the data set has any
   Canvas canvas;
+  std::vector<Image> substitutes;  // of a batch, in the order of its views; empty: a view's own
 };
 
 }  // namespace
@@ -90,6 +91,11 @@ struct Loader::State {
   std::shared_ptr<const std::vector<std::uint32_t>> order_of(std::int64_t epoch);
   ViewBatch make_batch(std::int64_t step, Workplace& place);
   DrawnSample read_sample(RngKey& key, Workplace& place);
+  void draw_substitutes(ViewBatch& batch, Workplace& place) const;
+  void make_substitute(const Image& substitute,
+                       const RngKey& key,
+                       std::span<OpRecord> records,
+                       Canvas& canvas) const;
   void write_view(const Image& view, const at::Tensor& group, std::size_t row) const;
   void make_sample(ViewBatch& batch, std::size_t position, Workplace& place);
   void move_known(ViewBatch& batch,
@@ -153,19 +159,68 @@ void Loader::State::make_sample(ViewBatch& batch, std::size_t position, Workplac
   const std::size_t ops = batch.ops_per_view;
   place.records.resize(static_cast<std::size_t>(batch.views()) * ops);
   const DrawnSample source = read_sample(key, place);
+  const bool is_another = batch.indices[position] != key.sample;  // what was drawn is not its own
   batch.indices[position] = key.sample;
   const auto n = static_cast<std::size_t>(batch.size());
   std::size_t view = 0;
   for (std::size_t g = 0; g < plan.groups.size(); ++g) {
     for (std::int64_t i = 0; i < plan.groups[g].views; ++i, ++view) {
       const auto records = std::span(place.records).subspan(view * ops, ops);
-      std::ranges::copy(records, &batch.records[(view * n + position) * ops]);
-      apply_view(plan, static_cast<std::int64_t>(view), records, source.image, place.canvas);
-      write_view(place.canvas.image(), batch.groups[g], static_cast<std::size_t>(i) * n + position);
+      const std::size_t place_in_batch = view * n + position;
+      const std::size_t row = static_cast<std::size_t>(i) * n + position;
+      if (is_another && !batch.substituted.empty()) {
+        batch.substituted[place_in_batch] = 0;
+      }
+      if (!batch.substituted.empty() && batch.substituted[place_in_batch] != 0) {
+        key.view = static_cast<std::uint16_t>(view);
+        make_substitute(place.substitutes[place_in_batch], key, records, place.canvas);
+      } else {
+        apply_view(plan, static_cast<std::int64_t>(view), records, source.image, place.canvas);
+      }
+      write_view(place.canvas.image(), batch.groups[g], row);
+      std::ranges::copy(records, &batch.records[place_in_batch * ops]);
     }
   }
   if (!batch.annotations.empty()) {
     move_known(batch, position, place.known, source.size);
+  }
+}
+
+// What the views of the batch are made of instead of their samples' own images.
+void Loader::State::draw_substitutes(ViewBatch& batch, Workplace& place) const {
+  place.substitutes.clear();
+  if (!options.substitutes) {
+    return;
+  }
+  const std::int64_t per_epoch = batches_per_epoch(dataset->size(), options.batch_size);
+  const auto n = static_cast<std::size_t>(batch.size());
+  place.substitutes.resize(static_cast<std::size_t>(batch.views()) * n);
+  for (std::int64_t view = 0; view < batch.views(); ++view) {
+    options.substitutes->draw(
+        {.seed = options.seed,
+         .epoch = batch.epoch,
+         .progress = static_cast<double>(batch.epoch * per_epoch) /
+                     static_cast<double>(options.total_steps),
+         .view = view,
+         .samples = batch.indices},
+        std::span(place.substitutes).subspan(static_cast<std::size_t>(view) * n, n));
+  }
+  batch.substituted.resize(place.substitutes.size());
+  std::ranges::transform(place.substitutes, batch.substituted.begin(), [](const Image& image) {
+    return static_cast<std::uint8_t>(image.empty() ? 0 : 1);
+  });
+}
+
+// Makes view key.view of another image than its sample's own.
+void Loader::State::make_substitute(const Image& substitute,
+                                    const RngKey& key,
+                                    std::span<OpRecord> records,
+                                    Canvas& canvas) const {
+  if (options.substitutes->is_finished()) {
+    std::ranges::fill(records, OpRecord{});
+    make_finished_view(plan, key.view, substitute, canvas);
+  } else {
+    make_substitute_view(plan, key, substitute, records, canvas);
   }
 }
 
@@ -176,6 +231,10 @@ void Loader::State::move_known(ViewBatch& batch,
                                ImageSize size) const {
   const auto i = static_cast<std::int64_t>(position);
   for (std::int64_t v = 0; v < batch.views(); ++v) {
+    if (!batch.substituted.empty() &&
+        batch.substituted[static_cast<std::size_t>(v * batch.size() + i)] != 0) {
+      continue;  // nothing is known of the other image
+    }
     const Pipeline& made_by = plan.pipeline_of(v);
     const auto records = batch.records_of(v, i).first(made_by.ops().size());
     batch.annotations[static_cast<std::size_t>(v * batch.size() + i)] =
@@ -201,6 +260,7 @@ ViewBatch Loader::State::make_batch(std::int64_t step, Workplace& place) {
   if (dataset->has_annotations()) {
     batch.annotations.resize(static_cast<std::size_t>(batch.views() * samples));
   }
+  draw_substitutes(batch, place);
   for (std::size_t i = 0; i < batch.indices.size(); ++i) {
     {
       const std::scoped_lock lock(mutex);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "viewfold/augment/recipe.hpp"
+#include "viewfold/augment/substitutes.hpp"
 #include "viewfold/data/dataset.hpp"
 #include "viewfold/tensor/image_tensor.hpp"
 #include "viewfold/tensor/view_batch.hpp"
@@ -28,6 +29,7 @@ struct LoaderOptions {
   double max_bad_fraction = 0.0;                // share of images that may turn out unreadable
   bool reduce_jpeg = false;                     // decode JPEGs no larger than their views need
   at::ScalarType type = at::kFloat;             // of the views: kFloat or kBFloat16
+  std::shared_ptr<const SubstituteSource> substitutes = {};  // null: every view is of its own image
 };
 
 /// Batches per epoch; the last, incomplete batch of an epoch is dropped, as MoCo's queue and batch

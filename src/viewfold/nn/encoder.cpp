@@ -21,12 +21,18 @@ at::Tensor Encoder::forward_parts(const at::Tensor& x, std::int64_t parts) {
   return at::cat(features);
 }
 
+std::vector<at::Tensor> Encoder::stages(const at::Tensor& /*x*/) {
+  throw UsageError("this encoder has no stages to look at (a ResNet has)");
+}
+
 void EncoderConfig::visit(FieldVisitor& v) {
   v.field("width", width,
           {.doc = "channels of the first stage; 64 is the standard", .min = 1, .max = 1024});
-  v.field("stem", stem,
-          {.doc = "first layer: cifar (3x3, full size), imagenet (7x7, a quarter) or by image size",
-           .choices = {"auto", "cifar", "imagenet"}});
+  v.field(
+      "stem", stem,
+      {.doc = "first layer: cifar (3x3, full size), half (3x3, half the size), imagenet (7x7, a "
+              "quarter) or by image size",
+       .choices = {"auto", "cifar", "half", "imagenet"}});
   v.field("zero_init_residual", zero_init_residual,
           {.doc = "start every residual block as the identity"});
 }
@@ -53,8 +59,8 @@ std::string resolve_stem(const std::string& stem, std::int64_t input_size) {
   if (stem == "auto") {
     return input_size <= kLargestSmallImage ? "cifar" : "imagenet";
   }
-  if (stem != "cifar" && stem != "imagenet") {
-    throw UsageError(fmt::format("unknown stem '{}' (known: auto, cifar, imagenet)", stem));
+  if (stem != "cifar" && stem != "half" && stem != "imagenet") {
+    throw UsageError(fmt::format("unknown stem '{}' (known: auto, cifar, half, imagenet)", stem));
   }
   return stem;
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <torch/nn/module.h>
 
@@ -25,6 +26,10 @@ class Encoder : public torch::nn::Module {
   /// multiple of `parts`.
   virtual at::Tensor forward_parts(const at::Tensor& x, std::int64_t parts);
   [[nodiscard]] virtual std::int64_t feature_dim() const = 0;
+
+  /// The maps at the end of each stage, [N, C_l, H_l, W_l], from fine to coarse; what is made of
+  /// them has gradients down to x. Throws UsageError where the encoder has no stages.
+  virtual std::vector<at::Tensor> stages(const at::Tensor& x);
 };
 
 /// The settings of an encoder that are the user's to choose.
@@ -40,7 +45,7 @@ struct EncoderConfig : Config {
 struct EncoderSpec {
   std::string name;  // of a row of encoder_table()
   std::int64_t width = 64;
-  std::string stem = "auto";  // auto, cifar or imagenet
+  std::string stem = "auto";  // auto, cifar, half or imagenet
   std::int64_t in_channels = 3;
   std::int64_t input_size = 32;  // side of the views in pixels
   bool zero_init_residual = false;

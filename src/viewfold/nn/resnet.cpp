@@ -127,8 +127,8 @@ class Bottleneck : public Block {
 ResNet::ResNet(const ResNetDepth& depth, const EncoderSpec& spec)
     : channels_(spec.width),
       pools_(spec.stem == "imagenet") {
-  conv1_ = register_module("conv1", pools_ ? conv(spec.in_channels, spec.width, 7, 2)
-                                           : conv(spec.in_channels, spec.width, 3, 1));
+  conv1_ = register_module(
+      "conv1", conv(spec.in_channels, spec.width, pools_ ? 7 : 3, spec.stem == "cifar" ? 1 : 2));
   bn1_ = register_module("bn1", BatchNorm2d(spec.width));
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     const std::int64_t stride = i == 0 ? 1 : 2;
@@ -198,14 +198,20 @@ at::Tensor ResNet::fused_forward(const at::Tensor& x,
 }
 
 at::Tensor ResNet::plain_forward(const at::Tensor& x) {
+  return stages(x).back().mean({2, 3});  // [N, D]
+}
+
+std::vector<at::Tensor> ResNet::stages(const at::Tensor& x) {
   auto maps = bn1_(conv1_(x)).relu_();  // [N, width, H, W], or half of H, W
   if (pools_) {
     maps = at::max_pool2d(maps, 3, 2, 1);
   }
+  std::vector<at::Tensor> all;
   for (auto& stage : stages_) {
     maps = stage->forward(maps);
+    all.push_back(maps);
   }
-  return maps.mean({2, 3});  // [N, D]
+  return all;
 }
 
 }  // namespace viewfold

@@ -27,13 +27,16 @@ struct ResNetDepth {
 /// fused::FusedGuard it runs as fused blocks, where its width is a multiple of 16.
 class ResNet : public Encoder {
  public:
-  /// spec  stem is cifar (3x3, stride 1, no pooling) or imagenet (7x7, stride 2, max pooling)
+  /// spec  stem is cifar (3x3, stride 1, no pooling), half (3x3, stride 2, no pooling) or imagenet
+  ///       (7x7, stride 2, max pooling)
   ResNet(const ResNetDepth& depth, const EncoderSpec& spec);
 
   /// x        [N, C, H, W], any memory format; weights in channels-last make it channels-last
   /// returns  [N, D]: the last maps averaged over their pixels
   at::Tensor forward(const at::Tensor& x) override;
   at::Tensor forward_parts(const at::Tensor& x, std::int64_t parts) override;
+
+  std::vector<at::Tensor> stages(const at::Tensor& x) override;
 
   /// 8 x width, and four times that with bottlenecks.
   [[nodiscard]] std::int64_t feature_dim() const override { return channels_; }

@@ -28,14 +28,7 @@ struct Control {
 };
 
 std::string title_of(const json& evaluation) {
-  std::string name = evaluation["evaluation"];
-  if (name == "knn") {
-    return "Nearest neighbours";
-  }
-  if (name == "linear") {
-    return "Linear probe";
-  }
-  return name;
+  return evaluation_title(evaluation["evaluation"]);
 }
 
 // "fashion-mnist, test, 10,000 images", as much of it as is known.
@@ -158,6 +151,13 @@ json worst_confusions(const Matrix& matrix, const json& classes) {
 }
 
 }  // namespace
+
+std::string evaluation_title(const std::string& name) {
+  if (name == "knn") {
+    return "Nearest neighbours";
+  }
+  return name == "linear" ? "Linear probe" : name;
+}
 
 json result_cards(const std::vector<EvaluationFile>& evaluations) {
   json cards = json::array();

@@ -10,6 +10,9 @@
 
 namespace viewfold::report {
 
+/// An evaluation as people call it: "Linear probe" for "linear".
+[[nodiscard]] std::string evaluation_title(const std::string& name);
+
 /// One object per evaluation with an accuracy: {"title", "subject", "value", "protocol" (or null),
 /// "bars": [{"label", "value", "width" (percent), "is_control"}], "verdict" (or null)}.
 [[nodiscard]] nlohmann::json result_cards(const std::vector<EvaluationFile>& evaluations);

@@ -70,9 +70,7 @@ json read_run(const fs::path& dir) {
     throw DataError(fmt::format("{}: not found, so {} is no run directory of viewfold",
                                 path.string(), dir.string()));
   }
-  json run = parse_object(read_text_file(path), path.string());
-  check_schema(run, path.string());
-  return run;
+  return read_object(path);
 }
 
 std::vector<json> read_metrics_lines(const fs::path& path) {
@@ -117,14 +115,7 @@ std::vector<EvaluationFile> read_evaluations(const fs::path& folder) {
   std::sort(paths.begin(), paths.end());
   std::vector<EvaluationFile> files;
   for (const auto& path : paths) {
-    json content = parse_object(read_text_file(path), path.string());
-    check_schema(content, path.string());
-    if (!text_at(content, "evaluation") || !content.contains("numbers") ||
-        !content["numbers"].is_object()) {
-      throw DataError(fmt::format("{}: needs \"evaluation\", a text, and \"numbers\", an object",
-                                  path.string()));
-    }
-    files.push_back({path, std::move(content)});
+    files.push_back(read_evaluation(path));
   }
   return files;
 }
@@ -168,6 +159,22 @@ std::int64_t big_endian(std::span<const std::byte> bytes) {
 }
 
 }  // namespace
+
+json read_object(const fs::path& path) {
+  json object = parse_object(read_text_file(path), path.string());
+  check_schema(object, path.string());
+  return object;
+}
+
+EvaluationFile read_evaluation(const fs::path& path) {
+  json content = read_object(path);
+  if (!text_at(content, "evaluation") || !content.contains("numbers") ||
+      !content["numbers"].is_object()) {
+    throw DataError(
+        fmt::format("{}: needs \"evaluation\", a text, and \"numbers\", an object", path.string()));
+  }
+  return {path, std::move(content)};
+}
 
 RunFiles read_run_files(const fs::path& dir) {
   RunFiles files;

@@ -34,6 +34,12 @@ struct RunFiles {
 /// leaves behind, and is dropped.
 [[nodiscard]] RunFiles read_run_files(const std::filesystem::path& dir);
 
+/// A JSON object with "schema" 1, its texts valid UTF-8. Throws DataError that names the file.
+[[nodiscard]] nlohmann::json read_object(const std::filesystem::path& path);
+
+/// Reads one eval/NAME.json. Throws DataError that names the file.
+[[nodiscard]] EvaluationFile read_evaluation(const std::filesystem::path& path);
+
 /// A PNG file ready to be part of a page.
 struct Picture {
   std::string base64;

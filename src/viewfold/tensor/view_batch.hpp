@@ -26,6 +26,9 @@ struct ViewBatch {
   /// V * N, in the order of the views: where what is known about places in the samples has gone in
   /// each. Empty where the data set has no annotations.
   std::vector<MovedAnnotations> annotations;
+  /// V * N, in the order of the views: 1 where a view is made of another image than its sample's
+  /// own. Empty where all are made of their own.
+  std::vector<std::uint8_t> substituted;
   std::int64_t epoch = 0;
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(indices.size()); }

@@ -79,16 +79,16 @@ void Optimizer::step_lars(Slot& slot, double lr) {
 }
 
 void Optimizer::step_adamw(Slot& slot, double lr) {
-  constexpr double kBeta2 = 0.999;   // Kingma and Ba, arXiv:1412.6980, Alg. 1
-  constexpr double kEpsilon = 1e-8;  // ibid.
+  constexpr double kEpsilon = 1e-8;  // Kingma and Ba, arXiv:1412.6980, Alg. 1
+  const double beta2 = config_.beta2;
   const auto& gradient = slot.parameter.grad();
   if (slot.decays) {
     slot.parameter.mul_(1.0 - lr * config_.weight_decay);
   }
   slot.momentum.mul_(config_.momentum).add_(gradient, 1.0 - config_.momentum);
-  slot.variance.mul_(kBeta2).addcmul_(gradient, gradient, 1.0 - kBeta2);
+  slot.variance.mul_(beta2).addcmul_(gradient, gradient, 1.0 - beta2);
   const double correction1 = 1.0 - std::pow(config_.momentum, static_cast<double>(steps_));
-  const double correction2 = 1.0 - std::pow(kBeta2, static_cast<double>(steps_));
+  const double correction2 = 1.0 - std::pow(beta2, static_cast<double>(steps_));
   const auto denominator = slot.variance.div(correction2).sqrt_().add_(kEpsilon);
   slot.parameter.addcdiv_(slot.momentum, denominator, -lr / correction1);
 }

@@ -18,7 +18,7 @@ namespace viewfold {
 /// lars   g' = g + wd w;  v <- m v + lr eta |w| / |g'| g';  w <- w - v   (SimCLR's
 /// lars_optimizer.py; the rate
 ///        enters the momentum buffer); parameters without decay get v <- m v + lr g
-/// adamw  decoupled decay, beta2 = 0.999, epsilon = 1e-8 (Loshchilov and Hutter, arXiv:1711.05101)
+/// adamw  decoupled decay, epsilon = 1e-8 (Loshchilov and Hutter, arXiv:1711.05101)
 class Optimizer {
  public:
   Optimizer(Task& task, const TrainConfig& config);

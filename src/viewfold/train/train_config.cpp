@@ -25,6 +25,7 @@ void TrainConfig::visit(FieldVisitor& v) {
   v.field("weight_decay", weight_decay, {.doc = "L2 penalty on weights", .min = 0, .max = 10});
   v.field("momentum", momentum,
           {.doc = "of sgd and lars; beta1 of adamw", .min = 0, .max = 0.9999});
+  v.field("beta2", beta2, {.doc = "of adamw", .min = 0, .max = 0.999999});
   v.field("warmup_epochs", warmup_epochs,
           {.doc = "epochs of linear warm-up before the cosine", .min = 0, .max = 100000});
   v.field("decay_norm_and_bias", decay_norm_and_bias,

@@ -17,6 +17,7 @@ struct TrainConfig final : Config {
   double base_lr = 0.03;
   double weight_decay = 1e-4;
   double momentum = 0.9;
+  double beta2 = 0.999;  // Kingma and Ba, arXiv:1412.6980, Alg. 1
   double warmup_epochs = 0.0;
   bool decay_norm_and_bias = true;
   double lars_trust = 0.001;  // eta, You et al. 2017 (arXiv:1708.03888) as in SimCLR's optimizer

@@ -431,14 +431,28 @@ std::int64_t ViewPlan::views_per_sample() const {
   return views;
 }
 
-const Pipeline& ViewPlan::pipeline_of(std::int64_t view) const {
+namespace {
+
+// The group that view `view` of a sample belongs to; `view` becomes its place in it.
+const ViewGroup& find_group(const std::vector<ViewGroup>& groups, std::int64_t& view) {
   for (const auto& group : groups) {
     if (view >= 0 && view < group.views) {
-      return group.pipelines[static_cast<std::size_t>(view) % group.pipelines.size()];
+      return group;
     }
     view -= group.views;
   }
   throw ContractViolation("the plan has no such view");
+}
+
+}  // namespace
+
+const Pipeline& ViewPlan::pipeline_of(std::int64_t view) const {
+  const ViewGroup& group = find_group(groups, view);
+  return group.pipelines[static_cast<std::size_t>(view) % group.pipelines.size()];
+}
+
+std::int64_t ViewPlan::size_of(std::int64_t view) const {
+  return find_group(groups, view).size;
 }
 
 std::size_t ViewPlan::ops_per_view() const {

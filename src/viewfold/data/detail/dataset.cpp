@@ -104,9 +104,13 @@ std::string absolute_spec(const std::string& spec) {
         return spec;
       }
       const std::string_view start = name.substr(0, name.find(':') + 1);  // "" of a name alone
-      if (name.find(':') != std::string_view::npos && spec.starts_with(start)) {
-        prefix = start;
+      if (start.empty() || !spec.starts_with(start)) {
+        continue;
       }
+      if (!name.ends_with(":DIR")) {
+        return spec;  // "solids:64" holds no path
+      }
+      prefix = start;
     }
   }
   const std::string path = spec.substr(prefix.size());

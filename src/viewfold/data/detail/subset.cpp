@@ -9,6 +9,7 @@
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/thread_pool.hpp"
+#include "viewfold/image/kernels/flip.hpp"
 
 namespace viewfold {
 namespace {
@@ -109,6 +110,19 @@ class Wrapper : public Dataset {
 
  private:
   BasePointer base_;
+};
+
+class Mirrored : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+  [[nodiscard]] bool has_annotations() const override { return false; }
+  [[nodiscard]] Annotations annotations(std::size_t /*index*/) const override { return {}; }
+  [[nodiscard]] Image image(std::size_t index) const override {
+    const Image original = base().image(index);
+    Image mirrored(original.height(), original.width(), original.bands(), original.type());
+    mirror_rows(original, mirrored);
+    return mirrored;
+  }
 };
 
 // Gives each image its bands when it is read.
@@ -257,6 +271,10 @@ Preloaded keep_on_disk(std::shared_ptr<const Dataset> base,
 }
 
 }  // namespace
+
+std::unique_ptr<Dataset> make_mirrored(std::shared_ptr<const Dataset> base) {
+  return std::make_unique<Mirrored>(std::move(base));
+}
 
 std::uint64_t estimate_decoded_bytes(const Dataset& dataset, int bands) {
   constexpr std::size_t kLooks = 16;
