@@ -352,6 +352,8 @@ TEST(SolidSilhouette, HasTheAreaOfGeometry) {
            {"pyramid", above, 1.24 * 1.24},
            {"torus", above, kPi * (0.98 * 0.98 - 0.5 * 0.5)},
            {"torus", front, 4.0 * 0.74 * 0.24 + kPi * 0.24 * 0.24},
+           // Between two curves at the distance 0.24 from an ellipse: twice that times its length.
+           {"torus", tilted, 2.0 * 0.24 * 4.0 * 0.74 * std::comp_ellint_2(ce)},
            {"octahedron", front, 2.0},
            {"octahedron", above, 2.0},
            {"octahedron", {.azimuth = 45.0}, std::numbers::sqrt2},

@@ -20,11 +20,11 @@ std::vector<std::shared_ptr<Discriminator>> both() {
           make_projected_discriminator(kSpec, small_encoder(), at::randn({20, 3, 16, 16}))};
 }
 
-TEST(Discriminators, AnswerOncePerHeadAndImage) {
+TEST(Discriminators, AnswerForEveryImage) {
   const auto x = at::randn({5, 3, 16, 16});
   const auto h = at::randn({5, 6});
   EXPECT_EQ(both()[0]->forward(x, h).sizes(), at::IntArrayRef({1, 5}));
-  EXPECT_EQ(both()[1]->forward(x, h).sizes(), at::IntArrayRef({5, 5}));  // four stages and pixels
+  EXPECT_EQ(both()[1]->forward(x, h).sizes(), at::IntArrayRef({16 + 16 + 16 + 4 + 16, 5}));  // places of pixels and stages
 }
 
 TEST(Discriminators, AreAffineInTheCondition) {

@@ -1,6 +1,7 @@
 // The verb that measures: evaluations of the encoder of a run beside its controls.
 #include <cstdio>
 #include <map>
+#include <optional>
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -211,10 +212,15 @@ void evaluate_command(Arguments arguments) {
   const auto source = arguments.take("data");
   const auto threads = arguments.take_integer("threads", 0);
   ConfigSource settings;
+  const auto beside = arguments.take("beside");
   arguments.move_settings(settings);
-  arguments.expect_empty({"on", "data", "controls", "threads"});
+  arguments.expect_empty({"on", "data", "beside", "controls", "threads"});
   read_config(evaluations, settings);
   LoadedEncoder loaded = read_finished_encoder(run);
+  std::optional<LoadedEncoder> other;
+  if (beside) {
+    other = read_finished_encoder(RunDir::open(*beside));
+  }
   Progress progress = terminal_progress();
   TerminalLog log(progress);
   RunConfig config = reopen_config(run);
@@ -232,6 +238,11 @@ void evaluate_command(Arguments arguments) {
     const auto untrained = make_initial_method(config);
     measure(evaluations, "untrained encoder", measurements.of_encoder(untrained->encoder()),
             results);
+  }
+  if (other) {
+    log.info(fmt::format("{} ...", *beside));
+    measure(evaluations, "beside: " + *beside,
+            Measurements(config, images, other->preprocess()).of_encoder(*other->encoder), results);
   }
   log.info("pretrained encoder ...");
   measure(evaluations, kPretrained, measurements.of_encoder(*loaded.encoder), results);

@@ -27,6 +27,7 @@ std::map<std::string, std::vector<Option>> make_options() {
       {"evaluate",
        {{"on", "LIST", "evaluations, see `viewfold list evaluations` (default knn,linear)"},
         {"data", "DATA", "labelled images; by default those of the run"},
+        {"beside", "RUN", "also measure the encoder of this run, in the same way"},
         {"controls", "on|off", "also measure raw pixels and the untrained encoder (default on)"},
         {"threads", "N", "threads; 0 takes every core"}}},
       {"report", {{"out", "FILE", "where to (default RUN/report.html)"}}},

@@ -559,13 +559,13 @@ void ConditionConfig::visit(FieldVisitor& v) {
           {.doc = "k: images in a neighbourhood, without the image itself", .min = 1, .max = 1000});
 }
 
-// IC-GAN's optimiser as the quick trials of a small one had it: Adam without momentum, 3e-4 at 64
-// images, beta2 0.99 (StyleGAN2, arXiv:1912.04958, App. B).
+// Adam without momentum, beta2 0.99, as StyleGAN2 has it (arXiv:1912.04958, App. B); the rate is
+// ours.
 ManifoldConfig::ManifoldConfig(std::int64_t size_in) : size(size_in) {
   train.epochs = 10;
   train.batch_size = 64;
   train.optimizer = "adamw";
-  train.base_lr = 1.2e-3;
+  train.base_lr = 4e-3;
   train.weight_decay = 0.0;
   train.momentum = 0.0;
   train.beta2 = 0.99;

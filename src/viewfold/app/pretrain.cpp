@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "viewfold/app/commands.hpp"
+#include "viewfold/app/learned_pretraining.hpp"
 #include "viewfold/app/out_of_memory.hpp"
 #include "viewfold/app/pretraining.hpp"
 #include "viewfold/app/processes.hpp"
@@ -86,12 +88,40 @@ void run_beside(const Experiment& experiment, Processes& processes) {
   train_beside(experiment, processes.communicator(), processes.log(), processes.progress());
 }
 
+// All stages into one folder; the same command goes on.
+void learn_views_and_pretrain(const std::optional<std::string>& out,
+                              bool overwrite,
+                              const ConfigSource& source) {
+  if (!out) {
+    throw UsageError("--views learned needs --out FOLDER, for base, manifold and the run itself");
+  }
+  if (overwrite) {
+    throw UsageError(
+        "--views learned takes finished stages as they are; remove their folders instead of "
+        "--overwrite");
+  }
+  catch_stop_signals();
+  Progress progress = terminal_progress();
+  TerminalLog log(progress);
+  try {
+    pretrain_learned(*out, source, log, progress);
+  } catch (const Interrupted& error) {
+    throw Interrupted(fmt::format("{}; the same command goes on", error.what()));
+  }
+  const RunDir run = RunDir::open(std::filesystem::path(*out) / "learned");
+  fmt::print("encoder: {}\nreport:  {}\n", run.encoder().string(), run.report().string());
+}
+
 }  // namespace
 
 void pretrain_command(Arguments arguments) {
   const auto out = arguments.take("out");
   const bool overwrite = arguments.take_flag("overwrite");
   const ConfigSource source = take_run_settings(arguments);
+  if (asks_for_learned_views(source)) {
+    learn_views_and_pretrain(out, overwrite, source);
+    return;
+  }
 
   Processes processes;
   processes.run([&] {

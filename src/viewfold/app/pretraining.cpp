@@ -357,6 +357,12 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
       sheet_samples(*images.train, view_plan(experiment.config), seed,
                     {static_cast<int>(images.bands), images.reduce_jpeg}, experiment.learned.get()),
       run.figures() / "views.png");
+  if (experiment.config.learned.is_on()) {
+    std::error_code ignored;  // a manifold fitted without a picture has none to show
+    std::filesystem::copy_file(
+        std::filesystem::path(experiment.config.learned.from) / "figures" / "manifold.png",
+        run.figures() / "manifold.png", std::filesystem::copy_options::overwrite_existing, ignored);
+  }
   // Last: a run with settings can be resumed.
   write_file_atomically(run.config(), print_config(experiment.config));
 }

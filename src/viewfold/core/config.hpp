@@ -78,6 +78,9 @@ class ConfigSource {
   /// Adds one command-line setting; its type is decided by the field that reads it.
   void set(const std::string& key, const std::string& text, const std::string& origin);
 
+  /// Adds one value as another source has it.
+  void set_raw(const std::string& key, const RawValue& value) { values_[key] = value; }
+
   [[nodiscard]] const std::map<std::string, RawValue>& values() const { return values_; }
 
   /// A copy with just the keys that start with `prefix`.

@@ -32,7 +32,7 @@ struct IcGanConfig final : Config {
 };
 
 /// Hinge loss of the discriminator: mean(relu(1 - real)) + mean(relu(1 + fake)) over images and
-/// heads; of the generator: -mean(fake).
+/// answers; of the generator: -mean(fake).
 [[nodiscard]] at::Tensor hinge_discriminator(const at::Tensor& real, const at::Tensor& fake);
 [[nodiscard]] at::Tensor hinge_generator(const at::Tensor& fake);
 

@@ -13,6 +13,11 @@
 namespace viewfold {
 namespace {
 
+// A condition, a unit row, with values about 1.
+at::Tensor widened(const at::Tensor& h) {
+  return h * std::sqrt(static_cast<double>(h.size(1)));
+}
+
 // ReLU - 3x3 - ReLU - 3x3 (- half), beside 1x1 (- half); the first block begins without ReLU, as it
 // sees pixels.
 class PixelBlock : public torch::nn::Module {
@@ -63,7 +68,7 @@ class PixelDiscriminator final : public Discriminator {
     }
     const auto phi = maps.relu().to(at::kFloat).sum({2, 3});  // [N, channels]
     const auto own = answer_->forward(phi).to(at::kFloat).squeeze(1);
-    const auto fit = (projection_->forward(h).to(at::kFloat) * phi).sum(1);
+    const auto fit = (projection_->forward(widened(h)).to(at::kFloat) * phi).sum(1);
     return (own + fit).unsqueeze(0);
   }
 
@@ -72,7 +77,8 @@ class PixelDiscriminator final : public Discriminator {
   std::shared_ptr<SpectralLinear> answer_, projection_;
 };
 
-// (3x3 of stride 1 or 2 - batch norm - leaky ReLU) twice, then the mean over all pixels.
+// (3x3 of stride 1 or 2 - batch norm - leaky ReLU) twice or three times, then an answer for each
+// place that is left.
 class StageHead : public torch::nn::Module {
  public:
   struct Shape {
@@ -103,10 +109,11 @@ class StageHead : public torch::nn::Module {
     scale_ = 1.0 / std::sqrt(static_cast<double>(shape.channels));
   }
 
+  // [P, N] for the P places of the last maps
   at::Tensor forward(const at::Tensor& maps, const at::Tensor& h) {
-    const auto phi = layers_->forward(maps).to(at::kFloat).mean({2, 3});  // [N, channels]
-    const auto fit = (projection_->forward(h).to(at::kFloat) * phi).sum(1) * scale_;
-    return answer_->forward(phi).to(at::kFloat).squeeze(1) + fit;
+    const auto phi = layers_->forward(maps).to(at::kFloat).flatten(2).permute({2, 0, 1});
+    const auto fit = (phi * projection_->forward(widened(h)).to(at::kFloat)).sum(2) * scale_;
+    return answer_->forward(phi).to(at::kFloat).squeeze(2) + fit;  // phi [P, N, channels]
   }
 
  private:
@@ -151,7 +158,7 @@ class ProjectedDiscriminator final : public Discriminator {
       answers.push_back(heads_[l]->forward(mixed, h));
     }
     answers.push_back(pixels_->forward(input, h));
-    return at::stack(answers);  // [heads, N]
+    return at::cat(answers);  // [A, N]
   }
 
   // The frozen encoder stays as it is.

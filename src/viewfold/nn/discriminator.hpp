@@ -11,14 +11,14 @@
 
 namespace viewfold {
 
-/// Scores images against conditions by projection (Miyato and Koyama, arXiv:1802.05637): each head
-/// turns an image into phi and answers w . phi + b + <V h, phi>. Real images go through in one
-/// pass, generated ones in another.
+/// Scores images against conditions by projection (Miyato and Koyama, arXiv:1802.05637): an image,
+/// or a part of it, becomes phi, and the answer is w . phi + b + <V h, phi>. Real images go through
+/// in one pass, generated ones in another.
 class Discriminator : public torch::nn::Module {
  public:
   /// x        [N, C, S, S] float32, normalised
   /// h        [N, D] float32, unit rows
-  /// returns  [heads, N] float32, larger for what looks real
+  /// returns  [A, N] float32: A answers to each image, larger for what looks real
   virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& h) = 0;
 };
 
@@ -32,16 +32,16 @@ struct DiscriminatorSpec {
 
 /// BigGAN's discriminator as IC-GAN has it at 32 px (arXiv:2109.05070): residual blocks with
 /// spectral normalisation, the first two halve the size, the sum over all pixels of the last maps
-/// is phi. One head.
+/// is phi. One answer.
 [[nodiscard]] std::shared_ptr<Discriminator> make_pixel_discriminator(
     const DiscriminatorSpec& spec);
 
 /// Looks at the stages of a frozen encoder (Projected GANs, Sauer et al., arXiv:2111.01007): each
 /// is brought to mean 0 and deviation 1 per channel, as measured on `images`, mixed by a fixed
-/// random 1x1 convolution, and judged by a small head of its own with batch normalisation; one more
-/// head looks at the pixels. Only the heads learn. An encoder's own pretraining has made it blind
-/// to noise and colour, which is what the head on pixels is for.
-/// images  [M, C, S, S] float32, normalised: some of the real ones
+/// random 1x1 convolution, and judged place by place (at most 7 x 7 of them) by a small head of its
+/// own with batch normalisation; one more head looks at the pixels. Only the heads learn. An
+/// encoder's own pretraining has made it blind to noise and colour, which is what the head on
+/// pixels is for. images  [M, C, S, S] float32, normalised: some of the real ones
 [[nodiscard]] std::shared_ptr<Discriminator> make_projected_discriminator(
     const DiscriminatorSpec& spec,
     const std::shared_ptr<Encoder>& encoder,

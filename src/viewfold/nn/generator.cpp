@@ -1,6 +1,8 @@
 // Implements the instance-conditioned generator.
 #include "viewfold/nn/generator.hpp"
 
+#include <cmath>
+
 #include <fmt/format.h>
 #include <torch/torch.h>
 
@@ -95,7 +97,9 @@ at::Tensor Generator::forward(const at::Tensor& z, const at::Tensor& h) {
             h.size(1) == spec_.condition_dim,
         "a generator takes noise [N, noise_dim()] and conditions [N, D]");
   const auto chunks = z.split(spec_.noise_chunk, 1);
-  const auto embedded = embedding_->forward(h);  // [N, embedding_dim]
+  // Values about 1, as those of the noise are: a unit row of D would be next to nothing beside it.
+  const double scale = std::sqrt(static_cast<double>(spec_.condition_dim));
+  const auto embedded = embedding_->forward(h * scale);  // [N, embedding_dim]
   auto maps = first_->forward(chunks.front())
                   .view({z.size(0), spec_.channels, scale_.start, scale_.start})
                   .contiguous(at::MemoryFormat::ChannelsLast);

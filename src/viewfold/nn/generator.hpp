@@ -50,7 +50,7 @@ class GeneratorBlock;
 /// G(z, h): IC-GAN's generator (Casanova et al., arXiv:2109.05070, BigGAN backbone) without
 /// attention and with the same number of channels everywhere, as BigGAN has it at 32 px. z is cut
 /// into one chunk for the first layer and one for each block; block l is conditioned on (E(h),
-/// z_l).
+/// z_l). Ours: E(h) is of the condition times the root of D, whose values are about 1.
 class Generator : public torch::nn::Module {
  public:
   /// Throws UsageError as generator_scale().

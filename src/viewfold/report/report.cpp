@@ -99,6 +99,7 @@ json page_model(const RunFiles& files) {
   page["table"] = result_table(files.evaluations);
   page["curves"] = curves_model(files.metrics);
   page["confusions"] = confusions_model(files.evaluations);
+  page["manifold"] = picture_model(files.dir, "figures/manifold.png", "Local manifolds");
   page["views"] = picture_model(files.dir, "figures/views.png", "Views");
   page["neighbours"] = picture_model(files.dir, "figures/neighbours.png", "Neighbours");
   page["figures"] = figures_model(files);

@@ -114,6 +114,7 @@ std::vector<EvaluationFile> read_evaluations(const fs::path& folder) {
   }
   std::sort(paths.begin(), paths.end());
   std::vector<EvaluationFile> files;
+  files.reserve(paths.size());
   for (const auto& path : paths) {
     files.push_back(read_evaluation(path));
   }

@@ -34,7 +34,7 @@ std::vector<StudyTable> further_tables(const StudyResults& results) {
 
 // Text that stays within its cell and is no markup.
 std::string cell(const std::string& text) {
-  constexpr std::string_view kMarkup = "\\`*_{}[]<>#|~";
+  constexpr std::string_view kMarkup = "\\`*_[]<>#|~";
   std::string escaped;
   for (const char c : text) {
     if (kMarkup.find(c) != std::string_view::npos) {

@@ -104,9 +104,9 @@ StudyTable evaluation_table(const StudyResults& results, const std::string& eval
   if (protocol != results.protocols.end() && !protocol->second.empty()) {
     table.note = fmt::format("{}. ", protocol->second);
   }
-  table.note += fmt::format(
-      "Percent of the test images, encoder of the last epoch: mean over the seeds and standard "
-      "deviation. Differences are between runs of the same seed; the interval is Student's t.");
+  table.note +=
+      "Accuracy in percent, encoder of the last epoch: mean over the seeds and standard deviation. "
+      "Differences are between runs of the same seed; the interval is Student's t.";
   return table;
 }
 
