@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job on real images: pretrains on Fashion-MNIST, then measures the encoder beside its controls.
+# The main job on real images: pretrains on Fashion-MNIST, learns what its images may become, pretrains again with views
+# made of that, and measures both encoders in the same way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=build/release/viewfold
@@ -9,4 +10,4 @@ for (( i = 2; ; ++i )); do
   run="runs/quickstart-$i"
 done
 "$program" pretrain --config recipes/quickstart.toml --out "$run"
-"$program" evaluate "$run"
+"$program" evaluate "$run/learned" --beside "$run/base"

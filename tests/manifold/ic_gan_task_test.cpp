@@ -52,6 +52,9 @@ TEST(Hinge, HasItsClosedForms) {
   EXPECT_EQ(minus.grad().abs().sum().item<double>(), 0.0);
   const auto zero = at::zeros({2, 4});
   EXPECT_EQ(hinge_discriminator(zero, zero).item<double>(), 2.0);
+  EXPECT_EQ(hinge_discriminator(zero, zero, zero, 0.3).item<double>(), 2.0);
+  EXPECT_NEAR(hinge_discriminator(zero, zero + 1.0, zero + 2.0, 0.25).item<double>(),
+              1.0 + 0.75 * 2.0 + 0.25 * 3.0, 1e-6);
   EXPECT_EQ(hinge_generator(zero).item<double>(), 0.0);
   EXPECT_EQ(hinge_generator(one.detach()).item<double>(), -1.0);
 }

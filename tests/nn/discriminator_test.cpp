@@ -24,7 +24,8 @@ TEST(Discriminators, AnswerForEveryImage) {
   const auto x = at::randn({5, 3, 16, 16});
   const auto h = at::randn({5, 6});
   EXPECT_EQ(both()[0]->forward(x, h).sizes(), at::IntArrayRef({1, 5}));
-  EXPECT_EQ(both()[1]->forward(x, h).sizes(), at::IntArrayRef({16 + 16 + 16 + 4 + 16, 5}));  // places of pixels and stages
+  EXPECT_EQ(both()[1]->forward(x, h).sizes(),
+            at::IntArrayRef({16 + 16 + 16 + 4 + 16, 5}));  // places of pixels and stages
 }
 
 TEST(Discriminators, AreAffineInTheCondition) {
@@ -37,6 +38,17 @@ TEST(Discriminators, AreAffineInTheCondition) {
     const auto expected = 0.3 * d->forward(x, h1) + 0.7 * d->forward(x, h2);
     EXPECT_TRUE(at::allclose(mixed, expected, 1e-3, 1e-3));
     EXPECT_FALSE(at::allclose(d->forward(x, h1), d->forward(x, h2), 1e-3, 1e-3));
+  }
+}
+
+TEST(Discriminators, TakeSeveralConditionsForEachImage) {
+  const auto x = at::randn({5, 3, 16, 16});
+  const auto h = at::randn({2, 5, 6});
+  for (const auto& d : both()) {
+    d->eval();
+    const auto answers = d->forward(x, h);
+    EXPECT_TRUE(at::allclose(answers[0], d->forward(x, h[0]), 1e-4, 1e-5));
+    EXPECT_TRUE(at::allclose(answers[1], d->forward(x, h[1]), 1e-4, 1e-5));
   }
 }
 

@@ -30,6 +30,10 @@ namespace {
 
 constexpr std::int64_t kFeatureBatch = 256;
 
+std::filesystem::path summary_file(const std::filesystem::path& folder) {
+  return folder / "manifold.json";
+}
+
 std::shared_ptr<const LocalManifold> share(LocalManifold manifold) {
   return std::make_shared<const LocalManifold>(std::move(manifold));
 }
@@ -495,7 +499,7 @@ void write_manifold_summary(const Fit& fit,
     summary["generator"] = read_generator(generator_file(fit.run.path())).numbers;
     summary["judge"] = judge;
   }
-  write_file_atomically(fit.run.path() / "manifold.json", summary.dump(2) + "\n");
+  write_file_atomically(summary_file(fit.run.path()), summary.dump(2) + "\n");
 }
 
 ManifoldConfig read_settings(const ConfigSource& source, RunImages& images, LogSink& log) {
@@ -604,6 +608,11 @@ void fit_manifold(const std::filesystem::path& folder,
   RunImages images;
   ManifoldConfig config = read_settings(source, images, log);
   const RunDir run = open_folder(folder, config);
+  if (run.info().status == RunStatus::kFinished &&
+      std::filesystem::exists(summary_file(run.path()))) {
+    log.info(fmt::format("{}: finished already", folder.string()));
+    return;
+  }
   const RunLock lock = run.lock();
   run.set_status(RunStatus::kRunning);
   at::set_num_threads(thread_count(config.train.threads));

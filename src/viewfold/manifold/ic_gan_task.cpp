@@ -96,6 +96,11 @@ void IcGanConfig::visit(FieldVisitor& v) {
   v.field("flip", flip,
           {.doc = "mirror half of the real images, and take the condition of the mirror image for "
                   "half of them"});
+  v.field("mismatched", mismatched,
+          {.doc = "weight of real images with conditions of others among what the discriminator is "
+                  "to refuse; makes it look at the condition early. 0: IC-GAN's own loss",
+           .min = 0,
+           .max = 0.99});
   v.field("permute_pairs", permute_pairs,
           {.doc = "control: real images with the condition of somebody else, which must make the "
                   "generator ignore its condition"});
@@ -103,6 +108,14 @@ void IcGanConfig::visit(FieldVisitor& v) {
 
 at::Tensor hinge_discriminator(const at::Tensor& real, const at::Tensor& fake) {
   return at::relu(1.0 - real).mean() + at::relu(1.0 + fake).mean();
+}
+
+at::Tensor hinge_discriminator(const at::Tensor& real,
+                               const at::Tensor& fake,
+                               const at::Tensor& mismatched,
+                               double weight) {
+  const auto refused = at::relu(1.0 + fake).mean() * (1.0 - weight);
+  return at::relu(1.0 - real).mean() + refused + at::relu(1.0 + mismatched).mean() * weight;
 }
 
 at::Tensor hinge_generator(const at::Tensor& fake) {
@@ -172,10 +185,13 @@ StepOutput IcGanTask::training_step(const ViewBatch& batch, const StepContext& /
   const auto fake = normalize_generated(generator_->forward(z, fake_h), normalization_);
   const auto shown = translate_each(fake, config_.translation);
 
-  const auto real_answer =
-      discriminator_->forward(translate_each(real, config_.translation), real_h);
+  const auto pairs = at::stack({real_h, real_h.roll(1, 0)});  // [2, N, D]: own, of others
+  const auto real_answers =
+      discriminator_->forward(translate_each(real, config_.translation), pairs);
+  const auto real_answer = real_answers[0];
   const auto fake_answer = discriminator_->forward(shown.detach(), fake_h);
-  const auto loss_d = hinge_discriminator(real_answer, fake_answer);
+  const auto loss_d =
+      hinge_discriminator(real_answer, fake_answer, real_answers[1], config_.mismatched);
   at::Tensor loss_g;
   {
     const Frozen frozen(*discriminator_);
@@ -187,6 +203,7 @@ StepOutput IcGanTask::training_step(const ViewBatch& batch, const StepContext& /
           .scalars = {{"loss_discriminator", loss_d.item<double>()},
                       {"loss_generator", loss_g.item<double>()},
                       {"answer_real", real_answer.mean().item<double>()},
+                      {"answer_mismatched", real_answers[1].mean().item<double>()},
                       {"answer_generated", fake_answer.mean().item<double>()}}};
 }
 

@@ -26,14 +26,21 @@ struct IcGanConfig final : Config {
   std::int64_t ema_start = 500;
   double translation = 0.125;
   bool flip = true;
+  double mismatched = 0.5;
   bool permute_pairs = false;
 
   void visit(FieldVisitor& v) override;
 };
 
 /// Hinge loss of the discriminator: mean(relu(1 - real)) + mean(relu(1 + fake)) over images and
-/// answers; of the generator: -mean(fake).
+/// answers; of the generator: -mean(fake). With a weight w of mismatched pairs, real images with
+/// conditions of others: (1 - w) mean(relu(1 + fake)) + w mean(relu(1 + mismatched)) instead of the
+/// second term (Reed et al., arXiv:1605.05396, Alg. 1, has w = 0.5).
 [[nodiscard]] at::Tensor hinge_discriminator(const at::Tensor& real, const at::Tensor& fake);
+[[nodiscard]] at::Tensor hinge_discriminator(const at::Tensor& real,
+                                             const at::Tensor& fake,
+                                             const at::Tensor& mismatched,
+                                             double weight);
 [[nodiscard]] at::Tensor hinge_generator(const at::Tensor& fake);
 
 /// Moves each picture of [N, C, H, W] by its own up to ratio x side pixels along both axes; what

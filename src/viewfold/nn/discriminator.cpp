@@ -15,7 +15,7 @@ namespace {
 
 // A condition, a unit row, with values about 1.
 at::Tensor widened(const at::Tensor& h) {
-  return h * std::sqrt(static_cast<double>(h.size(1)));
+  return h * std::sqrt(static_cast<double>(h.size(-1)));
 }
 
 // ReLU - 3x3 - ReLU - 3x3 (- half), beside 1x1 (- half); the first block begins without ReLU, as it
@@ -68,8 +68,8 @@ class PixelDiscriminator final : public Discriminator {
     }
     const auto phi = maps.relu().to(at::kFloat).sum({2, 3});  // [N, channels]
     const auto own = answer_->forward(phi).to(at::kFloat).squeeze(1);
-    const auto fit = (projection_->forward(widened(h)).to(at::kFloat) * phi).sum(1);
-    return (own + fit).unsqueeze(0);
+    const auto fit = (projection_->forward(widened(h)).to(at::kFloat) * phi).sum(-1);
+    return (own + fit).unsqueeze(-2);
   }
 
  private:
@@ -109,11 +109,12 @@ class StageHead : public torch::nn::Module {
     scale_ = 1.0 / std::sqrt(static_cast<double>(shape.channels));
   }
 
-  // [P, N] for the P places of the last maps
+  // [P, N] for the P places of the last maps, or [R, P, N]
   at::Tensor forward(const at::Tensor& maps, const at::Tensor& h) {
     const auto phi = layers_->forward(maps).to(at::kFloat).flatten(2).permute({2, 0, 1});
-    const auto fit = (phi * projection_->forward(widened(h)).to(at::kFloat)).sum(2) * scale_;
-    return answer_->forward(phi).to(at::kFloat).squeeze(2) + fit;  // phi [P, N, channels]
+    const auto projected = projection_->forward(widened(h)).to(at::kFloat).unsqueeze(-3);
+    const auto fit = (phi * projected).sum(-1) * scale_;  // phi [P, N, channels]
+    return answer_->forward(phi).to(at::kFloat).squeeze(2) + fit;
   }
 
  private:
@@ -158,7 +159,7 @@ class ProjectedDiscriminator final : public Discriminator {
       answers.push_back(heads_[l]->forward(mixed, h));
     }
     answers.push_back(pixels_->forward(input, h));
-    return at::cat(answers);  // [A, N]
+    return at::cat(answers, -2);  // [A, N] or [R, A, N]
   }
 
   // The frozen encoder stays as it is.

@@ -17,8 +17,8 @@ namespace viewfold {
 class Discriminator : public torch::nn::Module {
  public:
   /// x        [N, C, S, S] float32, normalised
-  /// h        [N, D] float32, unit rows
-  /// returns  [A, N] float32: A answers to each image, larger for what looks real
+  /// h        [N, D] float32, unit rows; or [R, N, D]: R conditions for each image
+  /// returns  [A, N] float32, or [R, A, N]: A answers to each pair, larger for what looks real
   virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& h) = 0;
 };
 
