@@ -8,7 +8,7 @@ build: packages
 	@cmake --preset release
 	@cmake --build --preset release
 
-# Pretrains on 60,000 real images, measures the encoder beside its controls, writes a report.
+# Pretrains on real images, learns what they may become, pretrains with views made of that, and measures both encoders.
 quickstart: build
 	@tools/quickstart.sh
 

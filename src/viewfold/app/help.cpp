@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "viewfold/app/commands.hpp"
+#include "viewfold/app/manifold_run.hpp"
 #include "viewfold/app/run_config.hpp"
 #include "viewfold/app/verbs.hpp"
 #include "viewfold/core/error.hpp"
@@ -160,6 +161,16 @@ std::string evaluation_settings_help() {
   return text;
 }
 
+std::string manifold_settings_help() {
+  constexpr std::int64_t kShownSize = 32;
+  ManifoldConfig config(kShownSize);
+  std::string text = "\nsettings of a fit (in TOML: the part before the last dot is the table):\n";
+  for (const auto& field : describe_config(config)) {
+    text += setting_line(field, false);
+  }
+  return text;
+}
+
 }  // namespace
 
 const std::vector<Option>& options_of(const std::string& verb) {
@@ -198,6 +209,9 @@ std::string verb_help(const std::string& verb, Arguments arguments) {
   }
   if (verb == "evaluate") {
     text += evaluation_settings_help();
+  }
+  if (verb == "manifold") {
+    text += manifold_settings_help();
   }
   return text;
 }

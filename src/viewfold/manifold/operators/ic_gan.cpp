@@ -9,6 +9,7 @@
 #include "viewfold/core/error.hpp"
 #include "viewfold/manifold/ic_gan_task.hpp"
 #include "viewfold/manifold/manifold.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold::operators {
 namespace {
@@ -22,16 +23,17 @@ float draw_noise(Rng& rng, double truncation) {
   return static_cast<float>(value);
 }
 
-// [C, S, S] in [-1, 1] to uint8, height x width x bands.
-Image to_image(const at::Tensor& picture) {
-  const auto bytes =
-      picture.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(at::kByte).permute({1, 2, 0});
-  const auto compact = bytes.contiguous();
-  Image image(static_cast<int>(compact.size(0)), static_cast<int>(compact.size(1)),
-              static_cast<int>(compact.size(2)));
-  std::copy_n(compact.data_ptr<std::uint8_t>(), image.value_count(),
-              image.values<std::uint8_t>().begin());
-  return image;
+// [N, C, S, S] in [-1, 1] to images of uint8, height x width x bands.
+void write_images(const at::Tensor& pictures, std::span<Image> images) {
+  const auto bytes = pictures.add(1.0).mul_(127.5).round_().clamp_(0, 255).to(at::kByte);
+  const auto compact = bytes.permute({0, 2, 3, 1}).contiguous();  // [N, S, S, C]
+  const auto* from = compact.data_ptr<std::uint8_t>();
+  for (auto& image : images) {
+    image.reshape(static_cast<int>(compact.size(1)), static_cast<int>(compact.size(2)),
+                  static_cast<int>(compact.size(3)), PixelType::kUint8);
+    std::copy_n(from, image.value_count(), image.values<std::uint8_t>().begin());
+    from += image.value_count();
+  }
 }
 
 class IcGan final : public Manifold {
@@ -55,10 +57,7 @@ class IcGan final : public Manifold {
     const at::NoGradGuard no_grad;
     for (std::size_t begin = 0; begin < samples.size(); begin += kBatch) {
       const std::size_t count = std::min(kBatch, samples.size() - begin);
-      const auto pictures = generate(samples.subspan(begin, count), key);
-      for (std::size_t i = 0; i < count; ++i) {
-        images[begin + i] = to_image(pictures[static_cast<std::int64_t>(i)]);
-      }
+      write_images(generate(samples.subspan(begin, count), key), images.subspan(begin, count));
     }
   }
 
@@ -78,6 +77,7 @@ class IcGan final : public Manifold {
       auto* row = z.data_ptr<float>() + i * z.size(1);
       std::generate_n(row, z.size(1), [&] { return draw_noise(rng, context_.truncation); });
     }
+    const AutocastGuard autocast(uses_bf16("auto"));
     return generator_->forward(z, context_.manifold->features.index_select(0, rows));
   }
 
