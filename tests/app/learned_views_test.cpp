@@ -140,6 +140,11 @@ TEST_F(FittedManifold, TellsWrongSettingsBeforeAnythingIsDone) {
   EXPECT_EQ(run_program(*folder_, {"manifold", "fit", "pictures"}).code, 2);
   EXPECT_EQ(run_program(*folder_, {"manifold", "fit", "pictures", "--out", "never"}).code, 2);
   EXPECT_EQ(run_program(*folder_, {"manifold", "mend"}).code, 2);
+  EXPECT_EQ(run_program(*folder_, with(fit("never"), {"--condition.neighbours", "80"})).code, 2);
+  EXPECT_EQ(run_program(*folder_, with(fit("never"), {"--size", "18"})).code, 2);
+  EXPECT_EQ(run_program(*folder_, with(fit("never"), {"--data.limit", "12"})).code, 2);
+  // What only the second stage cannot do is told before the first.
+  EXPECT_EQ(code({"--views", "learned", "--views.size", "18"}), 2);
   EXPECT_FALSE(std::filesystem::exists(file("never")));
 }
 

@@ -323,7 +323,8 @@ TEST(CardResults, AreRefusedByABrokenCard) {
 TEST(TorchScript, GivesTheFeaturesOfTheEncoderForAnyNumberOfImages) {
   const torch::NoGradGuard no_grad;
   using Shape = std::pair<const char*, const char*>;
-  for (const auto& [name, stem] : {Shape{"resnet18", "cifar"}, Shape{"resnet50", "imagenet"}}) {
+  for (const auto& [name, stem] :
+       {Shape{"resnet18", "cifar"}, Shape{"resnet10", "half"}, Shape{"resnet50", "imagenet"}}) {
     SCOPED_TRACE(name);
     auto spec = small_spec(2);
     spec.name = name;

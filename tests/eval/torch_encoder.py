@@ -39,6 +39,7 @@ def make_torchvision(architecture):
     """torchvision's network; other widths by changing the width of its first stage."""
     width = architecture["width"]
     block, layers = {
+        "resnet10": (torchvision.models.resnet.BasicBlock, [1, 1, 1, 1]),
         "resnet18": (torchvision.models.resnet.BasicBlock, [2, 2, 2, 2]),
         "resnet50": (torchvision.models.resnet.Bottleneck, [3, 4, 6, 3]),
     }[architecture["name"]]
@@ -49,12 +50,11 @@ def make_torchvision(architecture):
             layer = model._make_layer(block, width << stage, layers[stage], stride=1 if stage == 0 else 2)
             setattr(model, f"layer{stage + 1}", layer)
         model.bn1 = torch.nn.BatchNorm2d(width)
-    cifar = architecture["stem"] == "cifar"
-    kernel, stride = (3, 1) if cifar else (7, 2)
+    kernel, stride = {"cifar": (3, 1), "half": (3, 2), "imagenet": (7, 2)}[architecture["stem"]]
     model.conv1 = torch.nn.Conv2d(
         architecture["in_channels"], width, kernel, stride=stride, padding=kernel // 2, bias=False
     )
-    if cifar:
+    if kernel == 3:
         model.maxpool = torch.nn.Identity()
     model.fc = torch.nn.Identity()
     return model.eval()

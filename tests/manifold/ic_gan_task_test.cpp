@@ -120,6 +120,17 @@ TEST(IcGanTask, GivesEachNetworkTheGradientOfItsOwnLoss) {
   }
 }
 
+// At the beginning all answers are near 0, where every hinge is open: if the generator's images
+// were not cut off from the discriminator's loss, that would undo its own gradient exactly.
+TEST(IcGanTask, KeepsTheDiscriminatorsLossFromTheGenerator) {
+  IcGanConfig config;
+  config.mismatched = 0.0;
+  Trained trained(config);
+  trained.step().loss.backward();
+  const auto gradient = trained.task->module().named_parameters()["generator.last.weight"].grad();
+  EXPECT_GT(gradient.norm().item<double>(), 1e-4);
+}
+
 TEST(IcGanTask, AveragesTheGeneratorWithItsBatchStatistics) {
   IcGanConfig config;
   config.ema = 0.9;

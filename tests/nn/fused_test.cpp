@@ -343,7 +343,7 @@ TEST(FusedBlocks, AreRefusedWhereTheyWouldBeWrong) {
 class FusedResNet : public testing::TestWithParam<std::string> {};
 
 TEST_P(FusedResNet, EqualsThePlainNetwork) {
-  for (const std::string stem : {"cifar", "imagenet"}) {
+  for (const std::string stem : {"cifar", "half", "imagenet"}) {
     std::vector<Results> runs;
     for (const bool fused_on : {true, false}) {
       torch::manual_seed(9);

@@ -78,6 +78,8 @@ TEST(ResNet, HasThePublishedNumberOfParameters) {
     return parameter_count(*make_encoder({.name = name, .width = 64, .stem = "imagenet"}));
   };
   EXPECT_EQ(count("resnet18"), 11689512 - 513 * 1000);
+  // One block of two less in each stage: 2 * 9 * C^2 + 4 * C for C = 64, 128, 256, 512.
+  EXPECT_EQ(count("resnet10"), count("resnet18") - 18 * 348160 - 4 * 960);
   EXPECT_EQ(count("resnet34"), 21797672 - 513 * 1000);
   EXPECT_EQ(count("resnet50"), 25557032 - 2049 * 1000);
 }
@@ -107,6 +109,13 @@ TEST(ResNet, HasAStemForSmallAndOneForLargeImages) {
     return make_encoder(small("resnet18", stem))->named_parameters()["conv1.weight"].sizes().vec();
   };
   EXPECT_EQ(weight("cifar"), (std::vector<std::int64_t>{4, 3, 3, 3}));
+  EXPECT_EQ(weight("half"), (std::vector<std::int64_t>{4, 3, 3, 3}));
+  const auto side = [](const std::string& stem) {
+    return make_encoder(small("resnet18", stem))->stages(at::zeros({1, 3, 32, 32}))[0].size(2);
+  };
+  EXPECT_EQ(side("cifar"), 32);
+  EXPECT_EQ(side("half"), 16);
+  EXPECT_EQ(side("imagenet"), 8);
   EXPECT_EQ(weight("imagenet"), (std::vector<std::int64_t>{4, 3, 7, 7}));
   EXPECT_EQ(resolve_stem("auto", 64), "cifar");
   EXPECT_EQ(resolve_stem("auto", 65), "imagenet");

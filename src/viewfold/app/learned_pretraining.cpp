@@ -125,8 +125,10 @@ void pretrain_learned(const std::filesystem::path& folder,
   learned.set("views.learned.from", manifold.string(), "the manifold");
   // A mistake in a later stage is told before the first one begins.
   const ConfigSource of_manifold = settings_of_manifold(source, base);
-  (void)read_manifold_config(of_manifold, 32);
-  (void)read_run_config(learned, 32);
+  NullLog silent;
+  check_manifold_settings(of_manifold, silent);
+  constexpr std::int64_t kAnySize = 32;
+  (void)read_run_config(learned, kAnySize);
 
   log.info("stage 1 of 3: base, without learned views");
   pretrain_stage(base, settings_of_base(source), log, progress);

@@ -30,6 +30,11 @@ namespace {
 
 constexpr std::int64_t kFeatureBatch = 256;
 
+// `count` of the rows 0 .. size - 1, spread evenly over them.
+at::Tensor spread_rows(std::int64_t count, std::int64_t size) {
+  return at::arange(count, at::kLong).mul_(size).div_(count, "floor");
+}
+
 std::filesystem::path summary_file(const std::filesystem::path& folder) {
   return folder / "manifold.json";
 }
@@ -100,6 +105,23 @@ Components principal_components(const at::Tensor& pixels, std::int64_t count) {
   return {mean, vectors.narrow(1, vectors.size(1) - kept, kept).contiguous()};
 }
 
+// What conditions that an encoder gives are called.
+std::string encoder_condition(const std::string& run) {
+  return "encoder " + hex_hash(read_file(RunDir::open(run).encoder()));
+}
+
+// A run at condition.run that has been made anew has other features.
+void refuse_other_encoder(const RunDir& run, const ManifoldConfig& config) {
+  const auto path = neighbourhoods_file(run.path());
+  if (config.condition.space == "encoder" && std::filesystem::exists(path) &&
+      read_local_manifold(path).condition != encoder_condition(config.condition.run)) {
+    throw UsageError(
+        fmt::format("{}: was fitted with another encoder than that of {} (remove it, "
+                    "or choose another --out)",
+                    run.path().string(), config.condition.run));
+  }
+}
+
 LocalManifold find_manifold_of(const Fit& fit) {
   const auto& condition = fit.config.condition;
   const std::shared_ptr<const Dataset> mirrored = make_mirrored(fit.images.train);
@@ -110,7 +132,7 @@ LocalManifold find_manifold_of(const Fit& fit) {
     const Eye eye = eye_of_run(condition.run);
     features = features_of(eye, *fit.images.train, fit.threads());
     flipped = features_of(eye, *mirrored, fit.threads());
-    name = "encoder " + hex_hash(read_file(RunDir::open(condition.run).encoder()));
+    name = encoder_condition(condition.run);
   } else {
     features = pixel_features(*fit.images.train, fit.preprocess(), fit.threads()).features;
     flipped = pixel_features(*mirrored, fit.preprocess(), fit.threads()).features;
@@ -185,14 +207,12 @@ class Judge {
   [[nodiscard]] std::map<std::string, double> scores(Generator& generator) const {
     torch::manual_seed(derive_seed({.seed = fit_.seed(), .stream = "judge_noise"}));
     const std::int64_t n = std::min(kImages, manifold_.size());
-    const auto rows = at::arange(n, at::kLong) * (manifold_.size() / n);
+    const auto rows = spread_rows(n, manifold_.size());
     const auto h = manifold_.features.index_select(0, rows);
     const auto seen = look(generator, h);
-    const auto other_rows =
-        at::arange(n, at::kLong) * (manifold_.size() / n) + (manifold_.size() / n > 1 ? 1 : 0);
-    const auto real = real_.index_select(0, other_rows);
-    const std::int64_t some = std::min<std::int64_t>(n, kCompared);
-    const auto shares = precision_recall(real.narrow(0, 0, some), seen.narrow(0, 0, some));
+    const auto real = real_.index_select(0, rows);
+    const auto some = spread_rows(std::min(n, kCompared), n);
+    const auto shares = precision_recall(real.index_select(0, some), seen.index_select(0, some));
     std::map<std::string, double> numbers{
         {"frechet", frechet_distance(real, seen)},
         {"precision", shares.precision},
@@ -202,7 +222,7 @@ class Judge {
         {"diversity", diversity(generator, h)},
         {"diversity_of_neighbours", neighbour_diversity(rows)}};
     if (labels_.defined()) {
-      numbers["label_agreement"] = agreement(seen, rows);
+      numbers["label_agreement"] = agreement(seen, rows, {});
       numbers["label_agreement_of_neighbours"] = neighbour_agreement(rows);
     }
     return numbers;
@@ -248,13 +268,15 @@ class Judge {
 
   [[nodiscard]] double diversity(Generator& generator, const at::Tensor& h) const {
     const std::int64_t groups = std::min(kGroups, h.size(0));
-    const auto repeated = h.narrow(0, 0, groups).repeat_interleave(kMembers, 0);
+    const auto repeated =
+        h.index_select(0, spread_rows(groups, h.size(0))).repeat_interleave(kMembers, 0);
     const auto seen = look(generator, repeated);
     return mean_spread(seen.view({groups, kMembers, -1}));
   }
 
   [[nodiscard]] double neighbour_diversity(const at::Tensor& rows) const {
-    const auto chosen = some_neighbours(rows.narrow(0, 0, std::min(kGroups, rows.size(0))));
+    const std::int64_t groups = std::min(kGroups, rows.size(0));
+    const auto chosen = some_neighbours(rows.index_select(0, spread_rows(groups, rows.size(0))));
     if (chosen.size(1) < 2) {
       return 0.0;
     }
@@ -262,20 +284,32 @@ class Judge {
         real_.index_select(0, chosen.flatten()).view({chosen.size(0), chosen.size(1), -1}));
   }
 
-  // Share of pictures whose kNN label (k = 20, among all real ones but their source) is that of
-  // their source.
-  [[nodiscard]] double agreement(const at::Tensor& seen, const at::Tensor& rows) const {
+  // Share of pictures whose kNN label (k = 20, among all real ones but their source and, of a real
+  // picture, itself) is that of their source.
+  // own  [n], rows that are the pictures themselves; undefined for generated ones
+  [[nodiscard]] double agreement(const at::Tensor& seen,
+                                 const at::Tensor& rows,
+                                 const at::Tensor& own) const {
     constexpr std::int64_t kVoters = 20;
-    const auto found = nearest_by_cosine(real_, seen, std::min(kVoters, real_.size(0)));
-    const auto votes = labels_.index({found.index});  // [n, k]
-    const auto voted = std::get<0>(at::mode(votes, 1));
-    return (voted == labels_.index_select(0, rows)).to(at::kDouble).mean().item<double>();
+    const auto found = nearest_by_cosine(real_, seen, std::min(kVoters + 2, real_.size(0))).index;
+    auto votes_not = found == rows.unsqueeze(1);  // [n, k + 2]
+    if (own.defined()) {
+      votes_not = at::logical_or(votes_not, found == own.unsqueeze(1));
+    }
+    const auto classes = labels_.max().item<std::int64_t>() + 1;
+    const auto counts =
+        at::zeros({rows.size(0), classes})
+            .scatter_add_(1, labels_.index({found}), at::logical_not(votes_not).to(at::kFloat));
+    return (counts.argmax(1) == labels_.index_select(0, rows))
+        .to(at::kDouble)
+        .mean()
+        .item<double>();
   }
 
   // The same of real neighbours.
   [[nodiscard]] double neighbour_agreement(const at::Tensor& rows) const {
     const auto chosen = some_neighbours(rows).select(1, 0);
-    return agreement(real_.index_select(0, chosen), rows);
+    return agreement(real_.index_select(0, chosen), rows, chosen);
   }
 
   const Fit& fit_;
@@ -455,11 +489,16 @@ void write_manifold_sheet(const Fit& fit, const std::shared_ptr<const LocalManif
 double mirror_agreement(const LocalManifold& manifold) {
   constexpr std::int64_t kMeasured = 2000;
   const std::int64_t n = std::min(kMeasured, manifold.size());
-  const auto rows = at::arange(n, at::kLong) * (manifold.size() / n);
+  const auto rows = spread_rows(n, manifold.size());
   const auto& index = manifold.neighbourhoods.index;
   const std::int64_t k = index.size(1);
-  const auto of_mirror =
-      nearest_by_cosine(manifold.features, manifold.flipped.index_select(0, rows), k).index;
+  auto of_mirror =
+      nearest_by_cosine(manifold.features, manifold.flipped.index_select(0, rows), k + 1).index;
+  // The image itself is none of its mirror image's neighbours; where it is not found, the last
+  // goes.
+  const auto itself = of_mirror == rows.unsqueeze(1);
+  of_mirror.masked_fill_(itself, -1);
+  of_mirror.select(1, k).masked_fill_(at::logical_not(itself.any(1)), -1);
   const auto same = index.index_select(0, rows).unsqueeze(2) == of_mirror.unsqueeze(1);
   return same.any(2).to(at::kDouble).mean().item<double>();
 }
@@ -502,6 +541,36 @@ void write_manifold_summary(const Fit& fit,
   write_file_atomically(summary_file(fit.run.path()), summary.dump(2) + "\n");
 }
 
+// Refuses what these images do not allow, and takes smaller batches where the user says nothing.
+void fit_to_images(ManifoldConfig& config, const ConfigSource& source, std::int64_t images) {
+  if (config.condition.neighbours >= images) {
+    throw UsageError(
+        fmt::format("condition.neighbours = {}: an image has only {} others (lower it)",
+                    config.condition.neighbours, images - 1));
+  }
+  if (config.generator != "ic_gan") {
+    return;
+  }
+  (void)generator_scale(config.size);
+  constexpr std::int64_t kLeast = 8;
+  if (images < kLeast) {
+    throw UsageError(
+        fmt::format("a generator cannot learn from {} images (at least {}; take "
+                    "generator = \"none\")",
+                    images, kLeast));
+  }
+  if (!source.values().contains("train.batch_size")) {
+    config.train.batch_size = std::min(config.train.batch_size, images / 2);
+  }
+  (void)batches_per_epoch(static_cast<std::size_t>(images), config.train.batch_size);
+  if (!config.judge.empty() && config.judge == config.condition.run) {
+    throw UsageError(
+        fmt::format("judge and condition.run are both {}: a judge takes no part in "
+                    "training (name another run, or none)",
+                    config.judge));
+  }
+}
+
 ManifoldConfig read_settings(const ConfigSource& source, RunImages& images, LogSink& log) {
   ManifoldConfig config = read_manifold_config(source, 32);
   images = open_run_images(config.data, static_cast<std::uint64_t>(config.seed),
@@ -522,9 +591,7 @@ ManifoldConfig read_settings(const ConfigSource& source, RunImages& images, LogS
         "condition.space is \"encoder\", but condition.run names no finished run (pretrain one "
         "first and give --condition.run RUN; or take --condition.space pixels)");
   }
-  if (config.generator == "ic_gan") {
-    (void)generator_scale(config.size);
-  }
+  fit_to_images(config, source, static_cast<std::int64_t>(images.train->size()));
   return config;
 }
 
@@ -601,6 +668,11 @@ ManifoldConfig read_manifold_config(const ConfigSource& source, std::int64_t fal
   return config;
 }
 
+void check_manifold_settings(const ConfigSource& source, LogSink& log) {
+  RunImages images;
+  (void)read_settings(source, images, log);
+}
+
 void fit_manifold(const std::filesystem::path& folder,
                   const ConfigSource& source,
                   LogSink& log,
@@ -608,6 +680,7 @@ void fit_manifold(const std::filesystem::path& folder,
   RunImages images;
   ManifoldConfig config = read_settings(source, images, log);
   const RunDir run = open_folder(folder, config);
+  refuse_other_encoder(run, config);
   if (run.info().status == RunStatus::kFinished &&
       std::filesystem::exists(summary_file(run.path()))) {
     log.info(fmt::format("{}: finished already", folder.string()));

@@ -42,6 +42,10 @@ struct ManifoldConfig final : Config {
 [[nodiscard]] ManifoldConfig read_manifold_config(const ConfigSource& source,
                                                   std::int64_t fallback_size);
 
+/// Reads all settings and the images they name, and refuses what these do not allow, as
+/// fit_manifold() would. Throws UsageError.
+void check_manifold_settings(const ConfigSource& source, LogSink& log);
+
 /// Fits a manifold into `folder`, or goes on where that was interrupted: neighbourhoods, then the
 /// generator, then its scores and pictures. Throws UsageError when another manifold is there.
 void fit_manifold(const std::filesystem::path& folder,

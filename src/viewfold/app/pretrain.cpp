@@ -13,6 +13,7 @@
 #include "viewfold/app/processes.hpp"
 #include "viewfold/app/terminal.hpp"
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/process_place.hpp"
 
 namespace viewfold {
 namespace {
@@ -99,6 +100,11 @@ void learn_views_and_pretrain(const std::optional<std::string>& out,
     throw UsageError(
         "--views learned takes finished stages as they are; remove their folders instead of "
         "--overwrite");
+  }
+  if (read_process_place(process_environment).size > 1) {
+    throw UsageError(
+        "--views learned runs in one process; start several with --views.learned.from FOLDER, of a "
+        "manifold that is fitted");
   }
   catch_stop_signals();
   Progress progress = terminal_progress();

@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
+#include "viewfold/train/training_step.hpp"
 
 namespace viewfold {
 namespace {
@@ -21,11 +22,12 @@ std::string cache_key(const LearnedViewsConfig& config,
                       const LearnedViewsParts& parts,
                       const std::filesystem::path& folder) {
   const auto generator = generator_file(folder);
-  return fmt::format("{} of {}; generator {}; neighbourhoods {}; {} bands; truncation {}; seed {}",
-                     config.operator_name, parts.data_fingerprint,
-                     std::filesystem::exists(generator) ? hex_hash(read_file(generator)) : "none",
-                     hex_hash(read_file(neighbourhoods_file(folder))), parts.bands,
-                     config.truncation, parts.seed);
+  return fmt::format(
+      "{} of {}; generator {}; neighbourhoods {}; {} bands; truncation {}; seed {}; {}",
+      config.operator_name, parts.data_fingerprint,
+      std::filesystem::exists(generator) ? hex_hash(read_file(generator)) : "none",
+      hex_hash(read_file(neighbourhoods_file(folder))), parts.bands, config.truncation, parts.seed,
+      uses_bf16("auto") ? "bf16" : "fp32");
 }
 
 std::shared_ptr<const SampleCache> open_samples(const LearnedViewsConfig& config,
@@ -114,22 +116,22 @@ LearnedViews::LearnedViews(const LearnedViewsConfig& config,
       manifold_(std::move(manifold)),
       sampler_(std::move(sampler)),
       cache_(std::move(cache)) {
-  const auto* values = manifold_->confidence.data_ptr<float>();
-  sorted_confidence_.assign(values, values + manifold_->size());
-  std::ranges::sort(sorted_confidence_, std::greater());
+  const auto order = std::get<1>(at::sort(manifold_->confidence, true, 0, true));
+  const auto* sample = order.data_ptr<std::int64_t>();
+  rank_.resize(static_cast<std::size_t>(manifold_->size()));
+  for (std::size_t i = 0; i < rank_.size(); ++i) {
+    rank_[static_cast<std::size_t>(sample[i])] = static_cast<std::int64_t>(i);
+  }
 }
 
 // Positions of the samples whose view is made of another image.
 std::vector<std::size_t> LearnedViews::chosen(const SubstituteRequest& request) const {
   const double share = config_.confidence_gate +
                        (config_.confidence_gate_end - config_.confidence_gate) * request.progress;
-  const auto trusted = std::llround(share * static_cast<double>(sorted_confidence_.size()));
-  const float least = trusted <= 0 ? std::numeric_limits<float>::infinity()
-                                   : sorted_confidence_[static_cast<std::size_t>(trusted - 1)];
+  const auto trusted = std::llround(share * static_cast<double>(rank_.size()));
   const double probability =
       (request.view == 0 ? config_.probability_view1 : config_.probability_view2) *
       (1.0 - config_.fade * request.progress);
-  const auto* confidence = manifold_->confidence.data_ptr<float>();
   std::vector<std::size_t> positions;
   for (std::size_t i = 0; i < request.samples.size(); ++i) {
     Rng coin({.seed = request.seed,
@@ -137,7 +139,7 @@ std::vector<std::size_t> LearnedViews::chosen(const SubstituteRequest& request) 
               .epoch = static_cast<std::uint32_t>(request.epoch),
               .sample = request.samples[i],
               .view = static_cast<std::uint16_t>(request.view)});
-    if (coin.bernoulli(probability) && confidence[request.samples[i]] >= least) {
+    if (coin.bernoulli(probability) && rank_[request.samples[i]] < trusted) {
       positions.push_back(i);
     }
   }
@@ -178,7 +180,8 @@ std::shared_ptr<const SubstituteSource> open_learned_views(const LearnedViewsCon
                                                            LogSink& log) {
   const auto& entry = find_manifold(config.operator_name);
   const std::filesystem::path folder = config.from;
-  const bool keeps = entry.is_costly && config.samples_kept() > 0;
+  const bool keeps = entry.is_costly && config.samples_kept() > 0 &&
+                     std::filesystem::exists(generator_file(folder));  // neighbours are there
   auto manifold =
       std::make_shared<const LocalManifold>(read_local_manifold(neighbourhoods_file(folder)));
   if (manifold->data_fingerprint != parts.data_fingerprint) {

@@ -58,7 +58,7 @@ class LearnedViews final : public SubstituteSource {
   std::shared_ptr<const LocalManifold> manifold_;
   std::shared_ptr<const Manifold> sampler_;
   std::shared_ptr<const SampleCache> cache_;
-  std::vector<float> sorted_confidence_;  // descending
+  std::vector<std::int64_t> rank_;  // of each image by its confidence, 0 the highest
 };
 
 /// What learned views are made from, besides their settings.

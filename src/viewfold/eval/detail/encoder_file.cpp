@@ -177,8 +177,8 @@ EncoderSpec read_spec(const CardReader& reader) {
   spec.name = known_encoder(reader);
   spec.width = reader.whole("architecture.width", 1, kMaxWidth);
   spec.stem = reader.text("architecture.stem");
-  if (spec.stem != "cifar" && spec.stem != "imagenet") {
-    reader.fail("architecture.stem", "must be \"cifar\" or \"imagenet\"");
+  if (spec.stem != "cifar" && spec.stem != "half" && spec.stem != "imagenet") {
+    reader.fail("architecture.stem", "must be \"cifar\", \"half\" or \"imagenet\"");
   }
   spec.in_channels = reader.whole("architecture.in_channels", 1, kMaxChannels);
   spec.zero_init_residual = reader.truth("architecture.zero_init_residual");

@@ -20,8 +20,12 @@ class Neighbour final : public Manifold {
       RngKey own = key;
       own.sample = samples[i];
       const auto chosen = neighbours[samples[i]][Rng(own).below(k)];
-      images[i] = read_with_bands(*context_.images, static_cast<std::size_t>(chosen),
-                                  static_cast<int>(context_.bands), buffer);
+      try {
+        images[i] = read_with_bands(*context_.images, static_cast<std::size_t>(chosen),
+                                    static_cast<int>(context_.bands), buffer);
+      } catch (const DataError&) {
+        images[i] = Image();  // the loader counts it as unreadable when its own turn comes
+      }
     }
   }
 
