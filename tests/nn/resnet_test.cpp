@@ -111,7 +111,7 @@ TEST(ResNet, HasAStemForSmallAndOneForLargeImages) {
   EXPECT_EQ(weight("cifar"), (std::vector<std::int64_t>{4, 3, 3, 3}));
   EXPECT_EQ(weight("half"), (std::vector<std::int64_t>{4, 3, 3, 3}));
   const auto side = [](const std::string& stem) {
-    return make_encoder(small("resnet18", stem))->stages(at::zeros({1, 3, 32, 32}))[0].size(2);
+    return make_encoder(small("resnet18", stem))->stages(at::zeros({2, 3, 32, 32}))[0].size(2);
   };
   EXPECT_EQ(side("cifar"), 32);
   EXPECT_EQ(side("half"), 16);
