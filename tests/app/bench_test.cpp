@@ -12,13 +12,10 @@
 namespace viewfold {
 namespace {
 
+using testing::contains;
 using testing::run_program;
 using testing::with;
 using testing::write_pictures;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::vector<nlohmann::json> json_lines(const std::string& text) {
   std::vector<nlohmann::json> objects;

@@ -9,14 +9,11 @@
 namespace viewfold {
 namespace {
 
+using testing::contains;
 using testing::run_program;
 using testing::small_run;
 using testing::with;
 using testing::write_pictures;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::vector<std::string> fit(const std::string& out) {
   return {"manifold", "fit",
@@ -86,6 +83,10 @@ TEST_F(FittedManifold, IsTheSameWhenFittedAgainOrInterrupted) {
   ASSERT_EQ(run_program(*folder_, fit("again")).code, 0);
   EXPECT_EQ(read_file(file("again/generator.safetensors")), generator);
   EXPECT_TRUE(std::filesystem::exists(file("again/manifold.json")));
+  // All that has been learned, not only what was kept before.
+  const auto last = checkpoints.back().filename();
+  EXPECT_EQ(read_file(file("again/checkpoints") / last),
+            read_file(file("manifold/checkpoints") / last));
 }
 
 TEST_F(FittedManifold, IsNotFittedOverAnother) {

@@ -22,6 +22,10 @@ struct Ended {
   std::string err;
 };
 
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 inline std::string program() {
   return VIEWFOLD_BINARY_DIR "/viewfold";
 }

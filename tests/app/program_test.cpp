@@ -12,14 +12,11 @@
 namespace viewfold {
 namespace {
 
+using testing::contains;
 using testing::run_program;
 using testing::small_run;
 using testing::with;
 using testing::write_pictures;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // A folder with pictures and a finished run on them, made once for all tests that only look.
 class FinishedRun : public ::testing::Test {

@@ -161,19 +161,6 @@ LocalManifold open_or_find_manifold(const Fit& fit) {
   return manifold;
 }
 
-// Labels of the images where all have one; they reach reports only.
-at::Tensor labels_of(const Dataset& dataset) {
-  std::vector<std::int64_t> labels;
-  for (std::size_t i = 0; i < dataset.size(); ++i) {
-    const auto label = dataset.label(i);
-    if (!label) {
-      return {};
-    }
-    labels.push_back(*label);
-  }
-  return at::tensor(labels, at::kLong);
-}
-
 // Images of the generator for rows of the manifold, as an encoder sees them.
 at::Tensor generate(Generator& generator, const at::Tensor& h, const Normalization& normalization) {
   const torch::NoGradGuard no_grad;
@@ -201,7 +188,7 @@ class Judge {
     real_ = features_of(eye_, *fit.images.train, fit.threads());  // [N, D]
     mean_ = real_.mean(0, true);  // uncentred, any two images are alike
     real_ = real_ - mean_;
-    labels_ = labels_of(*fit.images.train);
+    labels_ = labels_of(*fit.images.train);  // they reach the report only
   }
 
   [[nodiscard]] std::map<std::string, double> scores(Generator& generator) const {

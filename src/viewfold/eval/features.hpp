@@ -30,6 +30,9 @@ struct Preprocess {
                                           std::int64_t batch_size,
                                           int threads);
 
+/// Labels of all images: [M] int64; undefined when there are none, or an image has none.
+[[nodiscard]] at::Tensor labels_of(const Dataset& dataset);
+
 /// The pixels themselves as features [M, input_size * input_size * bands], preprocessed in the same
 /// way: the control that every encoder must beat.
 [[nodiscard]] FeatureSet pixel_features(const Dataset& dataset,

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/named_table.hpp"
 
 namespace viewfold {
 
@@ -38,20 +39,7 @@ void EncoderConfig::visit(FieldVisitor& v) {
 }
 
 const EncoderEntry& find_encoder(std::string_view name) {
-  const auto table = encoder_table();
-  const auto found = std::find_if(table.begin(), table.end(),
-                                  [name](const EncoderEntry& row) { return row.name == name; });
-  if (found != table.end()) {
-    return *found;
-  }
-  std::vector<std::string> names;
-  for (const auto& row : table) {
-    names.emplace_back(row.name);
-  }
-  const auto nearest = nearest_name(name, names);
-  throw UsageError(fmt::format("unknown encoder '{}' ({})", name,
-                               nearest.empty() ? fmt::format("known: {}", fmt::join(names, ", "))
-                                               : fmt::format("did you mean {}?", nearest)));
+  return find_row(encoder_table(), name, "encoder");
 }
 
 std::string resolve_stem(const std::string& stem, std::int64_t input_size) {

@@ -47,19 +47,6 @@ void write_input(const Dataset& dataset,
   }
 }
 
-// [M] int64, or nothing when an image has no label.
-at::Tensor labels_of(const Dataset& dataset) {
-  std::vector<std::int64_t> labels;
-  for (std::size_t i = 0; i < dataset.size(); ++i) {
-    const auto label = dataset.label(i);
-    if (!label) {
-      return {};
-    }
-    labels.push_back(*label);
-  }
-  return labels.empty() ? at::Tensor() : at::tensor(labels, at::kLong);
-}
-
 std::vector<NamedTensor> copy_state(const torch::nn::Module& module) {
   auto state = module_state(module);
   for (auto& item : state) {
@@ -100,6 +87,18 @@ at::Tensor read_batch(const Dataset& dataset,
 }
 
 }  // namespace
+
+at::Tensor labels_of(const Dataset& dataset) {
+  std::vector<std::int64_t> labels;
+  for (std::size_t i = 0; i < dataset.size(); ++i) {
+    const auto label = dataset.label(i);
+    if (!label) {
+      return {};
+    }
+    labels.push_back(*label);
+  }
+  return labels.empty() ? at::Tensor() : at::tensor(labels, at::kLong);
+}
 
 FeatureSet extract_features(Encoder& encoder,
                             const Dataset& dataset,

@@ -1,32 +1,16 @@
 // Implements the choice of a manifold operator.
 #include "viewfold/manifold/manifold.hpp"
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include "viewfold/core/config.hpp"
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/named_table.hpp"
 
 namespace viewfold {
 
 const ManifoldEntry& find_manifold(std::string_view name) {
-  const auto table = manifold_table();
-  const auto found = std::ranges::find(table, name, &ManifoldEntry::name);
-  if (found != table.end()) {
-    return *found;
-  }
-  std::vector<std::string> names;
-  for (const auto& row : table) {
-    names.emplace_back(row.name);
-  }
-  const auto nearest = nearest_name(name, names);
-  throw UsageError(fmt::format("unknown manifold operator '{}' ({})", name,
-                               nearest.empty() ? fmt::format("known: {}", fmt::join(names, ", "))
-                                               : fmt::format("did you mean {}?", nearest)));
+  return find_row(manifold_table(), name, "manifold operator");
 }
 
 std::filesystem::path generator_file(const std::filesystem::path& folder) {
