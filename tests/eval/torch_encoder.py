@@ -13,6 +13,7 @@ import sys
 try:
     import torch
     import torchvision
+    from torch.nn import functional
 except ImportError as error:
     print(f"cannot compare: {error}")
     sys.exit(77)
@@ -33,6 +34,30 @@ def read_safetensors(path):
         raw = bytearray(data[8 + size + begin : 8 + size + end])
         tensors[name] = torch.frombuffer(raw, dtype=TYPES[entry["dtype"]]).reshape(entry["shape"])
     return tensors
+
+
+class Patches(torch.nn.Module):
+    """That of docs/pytorch.md."""
+
+    def __init__(self, architecture, weights):
+        super().__init__()
+        self.step = {"cifar": 1, "half": 2, "imagenet": 4}[architecture["stem"]]
+        for name in ["mean", "whitening", "dictionary", "cell_mean", "projection"]:
+            self.register_buffer(name, torch.zeros_like(weights[name]))
+        self.embedding = torch.nn.Parameter(torch.zeros_like(weights["embedding"]))
+
+    def forward(self, x):
+        height, width = ((side - 6) // self.step + 1 for side in x.shape[2:])
+        patches = functional.unfold(x, 6, stride=self.step).transpose(1, 2)
+        patches = patches - patches.mean(2, keepdim=True)
+        patches = patches / (patches.square().mean(2, keepdim=True) + 1e-5).sqrt()
+        patches = functional.normalize((patches - self.mean) @ self.whitening, dim=2)
+        patches = patches.bfloat16().float()
+        codes = (patches @ self.dictionary.T > 0.4).float()
+        places = functional.normalize(codes @ self.embedding, dim=2).transpose(1, 2)
+        cells = functional.adaptive_avg_pool2d(places.reshape(len(x), -1, height, width), 4)
+        cells = functional.normalize(cells.sign() * (cells.abs() + 1e-12).sqrt(), dim=1).flatten(1)
+        return (cells - self.cell_mean) @ self.projection
 
 
 def make_torchvision(architecture):
@@ -66,13 +91,16 @@ def main(folder):
     mean = torch.tensor(card["input"]["mean"]).view(1, -1, 1, 1)
     std = torch.tensor(card["input"]["std"]).view(1, -1, 1, 1)
     images = (expected["images"] - mean) / std
-    model = make_torchvision(card["architecture"])
-    model.load_state_dict(read_safetensors(folder / card["weights"]["file"]), strict=True)
+    weights = read_safetensors(folder / card["weights"]["file"])
+    architecture = card["architecture"]
+    is_patches = architecture["name"] == "patches"
+    model = Patches(architecture, weights).eval() if is_patches else make_torchvision(architecture)
+    model.load_state_dict(weights, strict=True)
     script = torch.jit.load(str(folder / "encoder.pt"))
     assert set(dict(script.named_parameters())) == set(dict(model.named_parameters()))
     worst = 0.0
     with torch.no_grad():
-        for name, network in (("torchvision", model), ("TorchScript", script.eval())):
+        for name, network in (("PyTorch", model), ("TorchScript", script.eval())):
             features = network(images)
             assert features.shape == expected["features"].shape, features.shape
             difference = (features - expected["features"]).abs().max().item()

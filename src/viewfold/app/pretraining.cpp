@@ -132,8 +132,10 @@ class OnlineEvaluation {
 
   std::vector<std::pair<std::string, double>> operator()(std::int64_t epochs_done) const {
     const auto& config = experiment_.config;
-    const bool due = epochs_done == 1 || epochs_done % config.online.every == 0 ||
-                     epochs_done == config.train.epochs;
+    const bool ends = epochs_done == config.train.epochs;
+    // What is solved in closed form has nothing to show before its end.
+    const bool due = ends || (!config.method_entry().closed_form &&
+                              (epochs_done == 1 || epochs_done % config.online.every == 0));
     if (!queries_ || !due) {
       return {};
     }

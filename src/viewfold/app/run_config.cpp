@@ -76,6 +76,7 @@ RunConfig::RunConfig(const std::string& method_name_in,
   }
   recipe = std::make_unique<RecipeConfig>(recipe_name, view_size);
   method = entry.config(scale);
+  encoder.name = entry.encoder;
   entry.train_defaults(scale, train);
 }
 

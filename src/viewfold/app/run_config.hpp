@@ -32,7 +32,7 @@ struct DataConfig final : Config {
 struct ChosenEncoderConfig final : Config {
   ChosenEncoderConfig() { settings.width = 16; }  // two cores train it in minutes
 
-  std::string name = "resnet18";
+  std::string name;  // the method's own unless the user names another
   EncoderConfig settings;
   void visit(FieldVisitor& v) override;
 };

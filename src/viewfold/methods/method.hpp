@@ -28,11 +28,16 @@ struct MethodContext {
 
 /// One row of the table of methods. `src/viewfold/methods/<stem>.cpp` defines `<stem>_entry()`.
 struct MethodEntry {
-  std::string_view name;     // the file stem
-  std::string_view paper;    // "arXiv:2002.05709"
-  std::string_view summary;  // one line for `viewfold list methods`
-  std::string_view recipe;   // of views, unless the user names another
-  std::int64_t views = 2;    // per sample
+  std::string_view name;                  // the file stem
+  std::string_view paper;                 // "arXiv:2002.05709"
+  std::string_view summary;               // one line for `viewfold list methods`
+  std::string_view recipe;                // of views, unless the user names another
+  std::int64_t views = 2;                 // per sample
+  std::string_view encoder = "resnet18";  // unless the user names another
+
+  /// Whether it is solved from sums over the images, in one process and without gradients; most
+  /// methods follow the gradient of their loss.
+  bool closed_form = false;
 
   /// The method's own settings at the paper's values for this scale.
   std::unique_ptr<Config> (*config)(ImageScale scale) = nullptr;

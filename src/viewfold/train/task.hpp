@@ -28,7 +28,9 @@ struct StepContext {
 
 /// What a step gives to the loop.
 struct StepOutput {
-  at::Tensor loss;       // [] float32, with graph: the mean over the batch of this process
+  /// [] float32: the mean over the batch of this process. With a graph, or, of a task that finds
+  /// its parameters by itself, without.
+  at::Tensor loss;
   at::Tensor embedding;  // [N, D], detached: what collapse is looked for in
   std::vector<std::pair<std::string, double>> scalars = {};  // further metrics
 };

@@ -244,7 +244,10 @@ TrainResult Loop::run() {
     const auto compute_start = Clock::now();
     const StepOutput output = training_.run(batch, step_);
     const auto [loss, stop] = agree(output);
-    const auto slowdown = slowdown_.observe(seconds_since(compute_start));
+    // The steps of a task without gradients need not be alike.
+    const auto slowdown = output.loss.requires_grad()
+                              ? slowdown_.observe(seconds_since(compute_start))
+                              : std::nullopt;
     train_seconds_ += seconds_since(step_start);
     views_ += batch.size() * batch.views() * communicator_.size();
     ++step_;

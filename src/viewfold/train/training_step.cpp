@@ -44,7 +44,9 @@ StepOutput TrainingStep::run(ViewBatch& batch, std::int64_t step) {
     const fused::FusedGuard fused(config_.fused);
     output = task_.training_step(batch, context);
   }
-  output.loss.backward();
+  if (output.loss.requires_grad()) {  // else the task finds its parameters by itself
+    output.loss.backward();
+  }
   gradients_.finish();
   RECORD_USER_SCOPE("viewfold::update");
   optimizer_.step(lr(step), peak_);
