@@ -120,6 +120,88 @@ TEST_F(FittedManifold, IsRefusedByARunOnOtherImages) {
   EXPECT_FALSE(std::filesystem::exists(file("other")));
 }
 
+TEST_F(FittedManifold, GivesPicturesOfItsSamples) {
+  const std::vector<std::string> words{"manifold", "sample", "manifold", "--images",
+                                       "4",        "--each", "3",        "--out"};
+  const auto drawn = run_program(*folder_, with(words, {"drawn"}));
+  ASSERT_EQ(drawn.code, 0) << drawn.err;
+  std::size_t pictures = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(file("drawn"))) {
+    pictures += entry.path().extension() == ".png" ? 1 : 0;
+  }
+  EXPECT_EQ(pictures, 4U * 3U + 1U);
+  EXPECT_NE(read_file(file("drawn/000000-00.png")), read_file(file("drawn/000000-01.png")));
+  ASSERT_EQ(run_program(*folder_, with(words, {"again"})).code, 0);
+  EXPECT_EQ(read_file(file("again/sheet.png")), read_file(file("drawn/sheet.png")));
+  ASSERT_EQ(run_program(*folder_, with(words, {"other", "--seed", "2"})).code, 0);
+  EXPECT_NE(read_file(file("other/sheet.png")), read_file(file("drawn/sheet.png")));
+  const auto code = [&](const std::vector<std::string>& more) {
+    return run_program(*folder_, with(words, more)).code;
+  };
+  EXPECT_EQ(code({"never", "--images", "0"}), 2);
+  EXPECT_EQ(code({"never", "--images", "1000"}), 2);
+  EXPECT_EQ(code({"never", "--operator", "ic-gan"}), 2);
+  EXPECT_EQ(code({"never", "--truncation", "some"}), 2);
+  EXPECT_FALSE(std::filesystem::exists(file("never")));
+  EXPECT_EQ(run_program(*folder_, {"manifold", "sample", "manifold"}).code, 2);
+}
+
+TEST_F(FittedManifold, IsSeenInTheViewsBeforeTraining) {
+  const std::vector<std::string> words{"views", "pictures", "--views", "none"};
+  const std::vector<std::string> learned{"--views.learned.from", "manifold",
+                                         "--views.learned.operator", "neighbour"};
+  ASSERT_EQ(run_program(*folder_, with(words, {"--out", "plain.png"})).code, 0);
+  const auto shown = run_program(*folder_, with(with(words, learned), {"--out", "learned.png"}));
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  EXPECT_NE(read_file(file("plain.png")), read_file(file("learned.png")));
+  ASSERT_EQ(
+      run_program(*folder_, with(with(words, learned),
+                                 {"--views.learned.probability_view1", "0",
+                                  "--views.learned.probability_view2", "0", "--out", "never.png"}))
+          .code,
+      0);
+  EXPECT_NE(read_file(file("never.png")), read_file(file("learned.png")));
+  const auto audited =
+      run_program(*folder_, with({"audit-views", "pictures", "--views", "none"}, learned));
+  EXPECT_EQ(audited.code, 2);
+  EXPECT_TRUE(contains(audited.err, "views.learned.from")) << audited.err;
+}
+
+TEST_F(FittedManifold, MustBeTheSameWhenARunGoesOn) {
+  ASSERT_EQ(run_program(*folder_, fit("moving")).code, 0);
+  const auto words =
+      with(small_run("pictures", "went_on"),
+           {"--views.learned.from", "moving", "--views.learned.operator", "neighbour"});
+  ASSERT_EQ(run_program(*folder_, words).code, 0);
+  EXPECT_EQ(run_program(*folder_, {"resume", "went_on"}).code, 0);
+  std::filesystem::remove_all(file("moving"));
+  ASSERT_EQ(run_program(*folder_, with(fit("moving"), {"--condition.components", "4"})).code, 0);
+  const auto ended = run_program(*folder_, {"resume", "went_on"});
+  EXPECT_EQ(ended.code, 3);
+  EXPECT_TRUE(contains(ended.err, "fitted anew")) << ended.err;
+}
+
+TEST_F(FittedManifold, TakesConditionsFromAnEncoderOfPatches) {
+  ASSERT_EQ(run_program(*folder_,
+                        {"pretrain", "pictures", "--method", "sparse_manifold", "--encoder.width",
+                         "1", "--batch", "8", "--threads", "1", "--out", "patches"})
+                .code,
+            0);
+  EXPECT_EQ(run_program(*folder_, {"export", "patches"}).code, 0);
+  const auto ended =
+      run_program(*folder_, {"manifold", "fit", "pictures", "--out", "by_patches",
+                             "--condition.run", "patches", "--condition.neighbours", "3",
+                             "--epochs", "1", "--batch", "16", "--ic_gan.channels", "8",
+                             "--ic_gan.discriminator_channels", "8", "--threads", "1"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_FALSE(contains(ended.err, "other images")) << ended.err;
+  const auto fewer = run_program(
+      *folder_, {"manifold", "fit", "pictures", "--out", "of_fewer", "--condition.run", "patches",
+                 "--condition.neighbours", "3", "--generator", "none", "--data.limit", "30"});
+  EXPECT_EQ(fewer.code, 0) << fewer.err;
+  EXPECT_TRUE(contains(fewer.err, "other images")) << fewer.err;
+}
+
 TEST_F(FittedManifold, DamagedIsNamed) {
   std::filesystem::create_directories(file("broken"));
   std::ofstream(file("broken/neighbourhoods.safetensors")) << "nothing";

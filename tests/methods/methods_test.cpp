@@ -1,4 +1,4 @@
-// Tests of what is particular to SimCLR, MoCo v2 and SimSiam.
+// Tests of what is particular to SimCLR, MoCo v2, SimSiam and BYOL.
 #include <cmath>
 
 #include "core/test_folder.hpp"
@@ -65,6 +65,52 @@ TEST(SimClr, StandsAtItsConstantWhenAllImagesLookAlike) {
   const auto same = normal_tensor({1, 3, 16, 16}, 2, at::kFloat).repeat({kBatch, 1, 1, 1});
   EXPECT_NEAR(method->training_step(batch_of(same, same), kFirst).loss.item<double>(),
               constants[0].value, 1e-4);
+}
+
+TEST(Byol, StartsWithTargetsOfTheSameNetworkThatNoGradientReaches) {
+  const auto method = make_method("byol", "");
+  method->training_step(random_batch(3), kFirst).loss.backward();
+  const auto parameters = method->module().named_parameters();
+  for (const auto& item : parameters) {
+    if (item.key().starts_with("encoder.") || item.key().starts_with("projector.")) {
+      const auto& target = parameters["target_" + item.key()];
+      EXPECT_TRUE(target.equal(item.value())) << item.key();
+      EXPECT_FALSE(target.requires_grad() || target.grad().defined()) << item.key();
+    }
+  }
+}
+
+TEST(Byol, MovesItsTargetAfterTheStepBySchedule) {
+  // tau of 0.9 at the start, half-way 0.95, and 1 at the end (closed form of the cosine).
+  const std::vector<std::pair<std::int64_t, double>> schedule{{0, 0.9}, {5, 0.95}};
+  for (const auto& [step, tau] : schedule) {
+    const auto method = make_method("byol", "momentum = 0.9");
+    const auto parameters = method->module().named_parameters();
+    const auto& online = parameters["encoder.conv1.weight"];
+    const auto& target = parameters["target_encoder.conv1.weight"];
+    const auto before = target.detach().clone();
+    {
+      const torch::NoGradGuard no_grad;
+      online.add_(1.0);
+    }
+    const StepContext context{.step = step, .total_steps = 10};
+    (void)method->training_step(random_batch(3), context);
+    EXPECT_TRUE(target.equal(before));
+    method->after_optimizer_step(context);
+    EXPECT_TRUE(target.allclose(before + (1.0 - tau), 0.0, 1e-6)) << step;
+  }
+}
+
+TEST(Byol, LosesNothingWhereBothNetworksAgree) {
+  // Without predictor and with one view twice, both networks agree as long as they are equal.
+  const auto method = make_method("byol", "predictor = false");
+  const auto view = normal_tensor({kBatch, 3, 16, 16}, 5, at::kFloat);
+  EXPECT_NEAR(method->training_step(batch_of(view, view), kFirst).loss.item<double>(), 0.0, 1e-5);
+  // Between 0 and 8 with one, and not at a corner before training (the paper's Eq. 2).
+  const auto other = make_method("byol", "");
+  const double loss = other->training_step(random_batch(4), kFirst).loss.item<double>();
+  EXPECT_GT(loss, 0.5);
+  EXPECT_LT(loss, 8.0);
 }
 
 TEST(MocoV2, StartsWithKeysEncodedByTheSameNetwork) {
@@ -159,13 +205,11 @@ TEST(SimSiam, KeepsTheRateOfThePredictorOnly) {
 
 // Trains on pictures of one colour each; returns the alarms. The rate is high so that a collapse is
 // over in forty steps; half and three quarters of it show the same.
-std::vector<std::string> simsiam_alarms(bool stop_gradient) {
-  const auto method = make_method(
-      "simsiam",
-      fmt::format("output_dim = 8\npredictor_dim = 4\nstop_gradient = {}", stop_gradient));
-  const TestFolder folder("simsiam");
+std::vector<std::string> alarms_of(const std::string& name, const std::string& settings) {
+  const auto method = make_method(name, settings);
+  const TestFolder folder(name);
   TrainConfig config;
-  find_method("simsiam").train_defaults(ImageScale::kSmall, config);
+  find_method(name).train_defaults(ImageScale::kSmall, config);
   config.epochs = 40;
   config.batch_size = 32;
   config.base_lr = 4.0;
@@ -204,13 +248,26 @@ std::vector<std::string> simsiam_alarms(bool stop_gradient) {
 }
 
 TEST(SimSiam, CollapsesWithoutStopGradientAndTheAlarmSaysSo) {
-  const auto alarms = simsiam_alarms(false);
+  const auto alarms =
+      alarms_of("simsiam", "output_dim = 8\npredictor_dim = 4\nstop_gradient = false");
   ASSERT_FALSE(alarms.empty());
   EXPECT_NE(alarms[0].find("collapse since step"), std::string::npos);
 }
 
 TEST(SimSiam, DoesNotCollapseWithStopGradient) {
-  const auto alarms = simsiam_alarms(true);
+  const auto alarms = alarms_of("simsiam", "output_dim = 8\npredictor_dim = 4");
+  EXPECT_TRUE(alarms.empty()) << alarms[0];
+}
+
+TEST(Byol, CollapsesWithoutPredictorAndMomentumAndTheAlarmSaysSo) {
+  const auto alarms =
+      alarms_of("byol", "output_dim = 8\nhidden_dim = 16\npredictor = false\nmomentum = 0.0");
+  ASSERT_FALSE(alarms.empty());
+  EXPECT_NE(alarms[0].find("collapse since step"), std::string::npos);
+}
+
+TEST(Byol, DoesNotCollapseWithThem) {
+  const auto alarms = alarms_of("byol", "output_dim = 8\nhidden_dim = 16");
   EXPECT_TRUE(alarms.empty()) << alarms[0];
 }
 

@@ -132,10 +132,12 @@ double largest(const at::Tensor& t) {
   return t.numel() == 0 ? 0.0 : t.abs().max().item<double>();
 }
 
-// The key networks of MoCo normalise by their batches only: nothing reads their running statistics.
+// The key networks of MoCo and the target networks of BYOL normalise by their batches only: nothing
+// reads their running statistics.
 bool is_read(const std::string& name) {
-  return !name.starts_with("key_") || (name.find("running_") == std::string::npos &&
-                                       name.find("num_batches") == std::string::npos);
+  return !(name.starts_with("key_") || name.starts_with("target_")) ||
+         (name.find("running_") == std::string::npos &&
+          name.find("num_batches") == std::string::npos);
 }
 
 double relative_distance(const at::Tensor& a, const at::Tensor& b) {

@@ -232,8 +232,15 @@ void audit_views_command(Arguments arguments) {
   const auto with = arguments.take("with");
   const auto most = arguments.take_integer("images", 256);
   const bool json = arguments.take_flag("json");
-  const ViewSource source = open_view_source(std::move(arguments));
+  Progress progress = terminal_progress();
+  TerminalLog log(progress);
+  const ViewSource source = open_view_source(std::move(arguments), log);
   const RunConfig& config = source.config;
+  if (config.learned.is_on()) {
+    throw UsageError(
+        "audit-views measures what recipes do to an image; leave views.learned.from out (`viewfold "
+        "views` shows learned views, `viewfold manifold show` has their numbers)");
+  }
   const AuditImages images = read_images(*source.dataset, source.bands, most, boxes);
   const Eye eye = open_eye(with, config, images);
   Audit audit(images, eye, config.view_size, static_cast<std::uint64_t>(config.seed));

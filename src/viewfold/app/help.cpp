@@ -81,8 +81,16 @@ std::map<std::string, std::vector<Option>> make_options() {
         {"config", "FILE", "train: a TOML file of settings; may be given several times"},
         {"SETTING", "VALUE", "train: any setting of a run, see `viewfold pretrain --help`"}}},
       {"manifold",
-       {{"out", "FOLDER", "fit: where to; the same command again goes on or says what is there"},
-        {"config", "FILE", "fit: a TOML file of settings; may be given several times"}}},
+       {{"out", "FOLDER",
+         "fit: where to; the same command again goes on or says what is there; sample: ditto of "
+         "the pictures"},
+        {"config", "FILE", "fit: a TOML file of settings; may be given several times"},
+        {"operator", "NAME", "sample: what draws, see `viewfold list operators` (default ic_gan)"},
+        {"images", "N", "sample: of how many images, spread over the data (default 10)"},
+        {"each", "N", "sample: pictures of each (default 10)"},
+        {"truncation", "X",
+         "sample: noise beyond X deviations is drawn again (default 0: none is)"},
+        {"seed", "N", "sample: of the pictures (default 1)"}}},
       {"doctor", {}},
       {"list", {}},
   };

@@ -77,11 +77,14 @@ void print_survey(const DataSurvey& survey) {
 void views_command(Arguments arguments) {
   const std::string out = arguments.take("out").value_or("views.png");
   const SheetFormat format = sheet_format(out);
-  const ViewSource source = open_view_source(std::move(arguments));
+  Progress progress = terminal_progress();
+  TerminalLog log(progress);
+  const ViewSource source = open_view_source(std::move(arguments), log);
   const RunConfig& config = source.config;
   const ViewPlan plan = make_view_plan(*config.recipe, 0, config.view_size);
-  const auto samples = sheet_samples(*source.dataset, plan, static_cast<std::uint64_t>(config.seed),
-                                     {static_cast<int>(source.bands), source.reduce_jpeg});
+  const auto samples =
+      sheet_samples(*source.dataset, plan, static_cast<std::uint64_t>(config.seed),
+                    {static_cast<int>(source.bands), source.reduce_jpeg}, source.learned.get());
   if (format == SheetFormat::kPage) {
     write_view_page(view_page(samples, plan, config), out);
   } else {

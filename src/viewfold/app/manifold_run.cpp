@@ -66,9 +66,12 @@ struct Eye {
   std::string name;
 };
 
-Eye eye_of_run(const std::string& folder) {
-  const LoadedEncoder loaded = read_finished_encoder(RunDir::open(folder));
+Eye eye_of(const LoadedEncoder& loaded, const std::string& folder) {
   return {.encoder = loaded.encoder, .preprocess = loaded.preprocess(), .name = folder};
+}
+
+Eye eye_of_run(const std::string& folder) {
+  return eye_of(read_finished_encoder(RunDir::open(folder)), folder);
 }
 
 // A ResNet-18 of width 16 with its first weights: random features of all scales.
@@ -129,7 +132,14 @@ LocalManifold find_manifold_of(const Fit& fit) {
   at::Tensor flipped;
   std::string name = condition.space;
   if (condition.space == "encoder") {
-    const Eye eye = eye_of_run(condition.run);
+    const auto loaded = read_finished_encoder(RunDir::open(condition.run));
+    if (loaded.card.data_fingerprint != fit.images.fingerprint) {
+      fit.log.warning(fmt::format(
+          "condition.run {}: its encoder has learned from other images than these {}; neighbours "
+          "are as good as it happens to be here",
+          condition.run, fit.images.train->size()));
+    }
+    const Eye eye = eye_of(loaded, condition.run);
     features = features_of(eye, *fit.images.train, fit.threads());
     flipped = features_of(eye, *mirrored, fit.threads());
     name = encoder_condition(condition.run);
@@ -335,6 +345,17 @@ std::unique_ptr<Loader> open_neighbour_loader(const Fit& fit,
                                                                         sampler, nullptr)});
 }
 
+// The encoder of the conditions, where there is one with maps to look at.
+Eye discriminator_eye(const Fit& fit) {
+  if (!fit.config.condition.run.empty()) {
+    Eye eye = eye_of_run(fit.config.condition.run);
+    if (eye.encoder->has_stages()) {
+      return eye;
+    }
+  }
+  return untrained_eye(fit, "discriminator");
+}
+
 std::shared_ptr<Discriminator> make_discriminator(const Fit& fit, std::int64_t condition_dim) {
   const auto& config = fit.config.ic_gan;
   const DiscriminatorSpec spec{.size = fit.config.size,
@@ -344,8 +365,7 @@ std::shared_ptr<Discriminator> make_discriminator(const Fit& fit, std::int64_t c
   if (config.discriminator == "pixel") {
     return make_pixel_discriminator(spec);
   }
-  const Eye eye = fit.config.condition.run.empty() ? untrained_eye(fit, "discriminator")
-                                                   : eye_of_run(fit.config.condition.run);
+  const Eye eye = discriminator_eye(fit);
   if (eye.preprocess.input_size != fit.config.size || eye.preprocess.bands != fit.images.bands) {
     throw UsageError(fmt::format(
         "condition.run {}: its encoder sees images of {} px, the generator "

@@ -344,14 +344,17 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers
 
 void write_run_start(const RunDir& run, Experiment& experiment) {
   const auto& images = experiment.images;
-  const nlohmann::ordered_json data{{"source", experiment.config.data.source},
-                                    {"fingerprint", images.fingerprint},
-                                    {"images", images.train->size()},
-                                    {"held_out", images.held_out ? images.held_out->size() : 0},
-                                    {"bands", images.bands},
-                                    {"mean", images.normalization.mean},
-                                    {"std", images.normalization.std},
-                                    {"left_out", images.left_out}};
+  nlohmann::ordered_json data{{"source", experiment.config.data.source},
+                              {"fingerprint", images.fingerprint},
+                              {"images", images.train->size()},
+                              {"held_out", images.held_out ? images.held_out->size() : 0},
+                              {"bands", images.bands},
+                              {"mean", images.normalization.mean},
+                              {"std", images.normalization.std},
+                              {"left_out", images.left_out}};
+  if (experiment.config.learned.is_on()) {
+    data["manifold"] = manifold_fingerprint(experiment.config.learned);
+  }
   write_file_atomically(run.data(), data.dump(2) + "\n");
   create_folder(run.figures());
   const auto seed = static_cast<std::uint64_t>(experiment.config.seed);
@@ -415,6 +418,13 @@ Experiment reopen_experiment(const RunDir& run, const ConfigSource& changes, Log
         "restore them, or start a new run",
         experiment.config.data.source, data.value("images", std::size_t{0}),
         experiment.images.train->size()));
+  }
+  const auto& learned = experiment.config.learned;
+  if (learned.is_on() &&
+      data.value("manifold", nlohmann::json()) != manifold_fingerprint(learned)) {
+    throw DataError(fmt::format(
+        "{}: the manifold has been fitted anew since the run began: restore it, or start a new run",
+        learned.from));
   }
   open_learned(experiment, log);
   return experiment;

@@ -20,7 +20,7 @@ inline constexpr std::array kVerbs{
     Verb{"report", "RUN", "write RUN/report.html, one file that opens offline"},
     Verb{"study", "RECIPE.toml [--out DIR] [--only ARM,ARM] [--seeds N,N] [settings]",
          "compare ways to train: run each with several seeds, write tables"},
-    Verb{"manifold", "fit DATA --out FOLDER [settings] | show FOLDER",
+    Verb{"manifold", "fit DATA --out FOLDER [settings] | sample FOLDER --out FOLDER | show FOLDER",
          "learn what an image may become: neighbourhoods and a generator"},
     Verb{"embed", "RUN DATA --out FILE.npy", "features of images, with their paths in row order"},
     Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},

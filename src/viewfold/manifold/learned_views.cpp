@@ -18,16 +18,10 @@ namespace {
 constexpr std::string_view kStream = "learned";
 
 // Everything that the kept samples depend on.
-std::string cache_key(const LearnedViewsConfig& config,
-                      const LearnedViewsParts& parts,
-                      const std::filesystem::path& folder) {
-  const auto generator = generator_file(folder);
-  return fmt::format(
-      "{} of {}; generator {}; neighbourhoods {}; {} bands; truncation {}; seed {}; {}",
-      config.operator_name, parts.data_fingerprint,
-      std::filesystem::exists(generator) ? hex_hash(read_file(generator)) : "none",
-      hex_hash(read_file(neighbourhoods_file(folder))), parts.bands, config.truncation, parts.seed,
-      uses_bf16("auto") ? "bf16" : "fp32");
+std::string cache_key(const LearnedViewsConfig& config, const LearnedViewsParts& parts) {
+  return fmt::format("{} of {}; {}; {} bands; truncation {}; seed {}; {}", config.operator_name,
+                     parts.data_fingerprint, manifold_fingerprint(config), parts.bands,
+                     config.truncation, parts.seed, uses_bf16("auto") ? "bf16" : "fp32");
 }
 
 std::shared_ptr<const SampleCache> open_samples(const LearnedViewsConfig& config,
@@ -36,7 +30,7 @@ std::shared_ptr<const SampleCache> open_samples(const LearnedViewsConfig& config
                                                 LogSink& log) {
   const std::filesystem::path folder = config.from;
   const std::int64_t kept = config.samples_kept();
-  const std::string key = cache_key(config, parts, folder);
+  const std::string key = cache_key(config, parts);
   const auto path = folder / "samples" /
                     fmt::format("{}-{}-seed{}.pixels", config.operator_name, kept, parts.seed);
   if (auto cache = SampleCache::open(path, key); cache && cache->samples_each() == kept) {
@@ -169,6 +163,16 @@ void LearnedViews::draw(const SubstituteRequest& request, std::span<Image> image
   for (std::size_t i = 0; i < positions.size(); ++i) {
     images[positions[i]] = std::move(drawn[i]);
   }
+}
+
+std::string manifold_fingerprint(const LearnedViewsConfig& config) {
+  const std::filesystem::path folder = config.from;
+  const auto generator = generator_file(folder);
+  const bool generates =
+      find_manifold(config.operator_name).is_costly && std::filesystem::exists(generator);
+  return fmt::format("generator {}; neighbourhoods {}",
+                     generates ? hex_hash(read_file(generator)) : "none",
+                     hex_hash(read_file(neighbourhoods_file(folder))));
 }
 
 std::filesystem::path neighbourhoods_file(const std::filesystem::path& folder) {

@@ -76,6 +76,10 @@ struct LearnedViewsParts {
 [[nodiscard]] std::shared_ptr<const SubstituteSource> open_learned_views(
     const LearnedViewsConfig& config, const LearnedViewsParts& parts, LogSink& log);
 
+/// What the samples of `config` depend on in the folder of the manifold, as one text: it changes
+/// when the manifold is fitted anew. Throws DataError when the folder holds none.
+[[nodiscard]] std::string manifold_fingerprint(const LearnedViewsConfig& config);
+
 /// Conditions and neighbourhoods in the folder of a fitted manifold.
 [[nodiscard]] std::filesystem::path neighbourhoods_file(const std::filesystem::path& folder);
 

@@ -28,8 +28,9 @@ class Encoder : public torch::nn::Module {
   [[nodiscard]] virtual std::int64_t feature_dim() const = 0;
 
   /// The maps at the end of each stage, [N, C_l, H_l, W_l], from fine to coarse; what is made of
-  /// them has gradients down to x. Throws UsageError where the encoder has no stages.
+  /// them has gradients down to x. Throws UsageError unless has_stages().
   virtual std::vector<at::Tensor> stages(const at::Tensor& x);
+  [[nodiscard]] virtual bool has_stages() const { return false; }
 };
 
 /// The settings of an encoder that are the user's to choose.

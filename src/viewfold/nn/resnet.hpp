@@ -37,6 +37,7 @@ class ResNet : public Encoder {
   at::Tensor forward_parts(const at::Tensor& x, std::int64_t parts) override;
 
   std::vector<at::Tensor> stages(const at::Tensor& x) override;
+  [[nodiscard]] bool has_stages() const override { return true; }
 
   /// 8 x width, and four times that with bottlenecks.
   [[nodiscard]] std::int64_t feature_dim() const override { return channels_; }

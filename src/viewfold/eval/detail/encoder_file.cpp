@@ -239,17 +239,21 @@ std::int64_t value_count(const std::vector<NamedTensor>& tensors) {
   return count;
 }
 
-// Before memory is taken for a network that the file cannot fill: the number of values grows in
-// proportion to the width or faster, but for what does not depend on it; half of that is asked for.
+// Before memory is taken for a network that the file cannot fill: from width to width the number of
+// values grows by as much as between two small ones, or by more.
 void check_size(const CardReader& reader, const EncoderSpec& spec, const SafetensorsFile& file) {
   constexpr std::int64_t kSmall = 8;
-  if (spec.width <= kSmall) {
+  if (spec.width <= 2 * kSmall) {
     return;
   }
-  EncoderSpec small = spec;
-  small.width = kSmall;
-  const auto least = value_count(module_state(*make_encoder(small))) / kSmall * spec.width / 2;
-  if (value_count(file.tensors) < least) {
+  const auto count_at = [&spec](std::int64_t width) {
+    EncoderSpec small = spec;
+    small.width = width;
+    return value_count(module_state(*make_encoder(small)));
+  };
+  const auto small = count_at(kSmall);
+  const auto growth = (count_at(2 * kSmall) - small) / kSmall;
+  if (value_count(file.tensors) < small + growth * (spec.width - kSmall)) {
     reader.fail("architecture.width",
                 fmt::format("is {}, for which {} holds too little", spec.width, file.origin));
   }
