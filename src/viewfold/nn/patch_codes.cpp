@@ -11,6 +11,7 @@
 #include "viewfold/core/error.hpp"
 #include "viewfold/image/aligned.hpp"
 #include "viewfold/nn/fused/convolution.hpp"
+#include "viewfold/nn/fused/onednn.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "viewfold/nn/patch_codes.cpp"
@@ -91,20 +92,12 @@ HWY_EXPORT(find_above);
 HWY_EXPORT(sum_rows);
 
 using dnnl::memory;
+using fused::engine;
+using fused::stream;
 
 // Elements of the dictionary compared at a time: with the 729 patches of an image of 32 pixels,
 // their products take 0.75 MB, about a core's own cache.
 constexpr std::int64_t kBlock = 256;
-
-const dnnl::engine& engine() {
-  static const dnnl::engine kEngine(dnnl::engine::kind::cpu, 0);
-  return kEngine;
-}
-
-dnnl::stream& stream() {
-  thread_local dnnl::stream stream(engine());
-  return stream;
-}
 
 memory::data_type type_of(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kBFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
@@ -117,13 +110,7 @@ std::span<const std::int32_t> PatchCodes::of(std::size_t patch) const {
   return std::span(elements).subspan(first, static_cast<std::size_t>(begin[patch + 1]) - first);
 }
 
-struct PatchDictionary::Layout {
-  // [d, kBlock] each; what is missing to the last block is zeros, which resemble nothing.
-  std::vector<at::Tensor> blocks;
-};
-
-PatchDictionary::PatchDictionary(const at::Tensor& elements, at::ScalarType type)
-    : layout_(std::make_unique<Layout>()) {
+PatchDictionary::PatchDictionary(const at::Tensor& elements, at::ScalarType type) {
   check(elements.dim() == 2 && elements.scalar_type() == at::kFloat &&
             (type == at::kFloat || type == at::kBFloat16),
         "a dictionary is [D, d] float32, compared as float32 or bfloat16");
@@ -131,16 +118,14 @@ PatchDictionary::PatchDictionary(const at::Tensor& elements, at::ScalarType type
     const auto count = std::min(kBlock, elements.size(0) - first);
     auto block = at::zeros({elements.size(1), kBlock}, type);
     block.narrow(1, 0, count).copy_(elements.narrow(0, first, count).t());
-    layout_->blocks.push_back(std::move(block));
+    blocks_.push_back(std::move(block));
   }
 }
 
-PatchDictionary::~PatchDictionary() = default;
-
 PatchCodes PatchDictionary::codes(const at::Tensor& patches, float threshold) const {
   check(patches.dim() == 2 && patches.is_contiguous() &&
-            patches.size(1) == layout_->blocks.front().size(0) &&
-            patches.scalar_type() == layout_->blocks.front().scalar_type() && threshold >= 0.0F,
+            patches.size(1) == blocks_.front().size(0) &&
+            patches.scalar_type() == blocks_.front().scalar_type() && threshold >= 0.0F,
         "patches do not fit the dictionary");
   const std::int64_t count = patches.size(0);
   const memory::desc left({count, patches.size(1)}, type_of(patches), memory::format_tag::ab);
@@ -157,8 +142,8 @@ PatchCodes PatchDictionary::codes(const at::Tensor& patches, float threshold) co
   // The codes of each patch in each block; put in the order of the patches at the end.
   std::vector<std::int32_t> found;
   std::vector<std::size_t> ends;
-  for (std::size_t b = 0; b < layout_->blocks.size(); ++b) {
-    memory weights(right, engine(), layout_->blocks[b].data_ptr());
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    memory weights(right, engine(), blocks_[b].data_ptr());
     multiply.execute(stream(),
                      {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, target}});
     stream().wait();
@@ -174,7 +159,7 @@ PatchCodes PatchDictionary::codes(const at::Tensor& patches, float threshold) co
   codes.elements.reserve(found.size());
   const auto patch_count = static_cast<std::size_t>(count);
   for (std::size_t l = 0; l < patch_count; ++l) {
-    for (std::size_t b = 0; b < layout_->blocks.size(); ++b) {
+    for (std::size_t b = 0; b < blocks_.size(); ++b) {
       const std::size_t at = b * patch_count + l;
       const std::size_t first = at == 0 ? 0 : ends[at - 1];
       codes.elements.insert(codes.elements.end(),

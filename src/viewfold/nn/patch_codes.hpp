@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -27,11 +26,6 @@ class PatchDictionary {
   /// elements  [D, d] float32, rows of length 1
   /// type      at::kFloat or at::kBFloat16: of the factors of the products, which are float32
   PatchDictionary(const at::Tensor& elements, at::ScalarType type);
-  ~PatchDictionary();
-  PatchDictionary(const PatchDictionary&) = delete;
-  PatchDictionary& operator=(const PatchDictionary&) = delete;
-  PatchDictionary(PatchDictionary&&) = delete;
-  PatchDictionary& operator=(PatchDictionary&&) = delete;
 
   /// patches  [L, d] contiguous, of the type of the dictionary, rows of length 1
   /// returns  the elements whose product with the patch is above `threshold`
@@ -39,8 +33,8 @@ class PatchDictionary {
   [[nodiscard]] PatchCodes codes(const at::Tensor& patches, float threshold) const;
 
  private:
-  struct Layout;
-  std::unique_ptr<Layout> layout_;
+  // [d, elements of a block] each; what is missing to the last is zeros, which resemble nothing.
+  std::vector<at::Tensor> blocks_;
 };
 
 /// sum[k] = sum over `elements` of embedding[element][k], float32 rows of `sum.size()` values.

@@ -10,15 +10,14 @@
 #include <torch/torch.h>
 
 #include "viewfold/core/error.hpp"
-#include "viewfold/image/aligned.hpp"
 
 namespace viewfold {
 namespace {
 
-constexpr std::int64_t kPatch = 6;  // pixels a side; Chen et al., Sec. 4.2
-constexpr std::int64_t kGrid = 4;   // cells a side; ibid.
+constexpr std::int64_t kPatch = 6;  // pixels a side; as Chen et al. on CIFAR-10
+constexpr std::int64_t kGrid = 4;   // cells a side; ours
 constexpr std::int64_t kElementsPerWidth = 128;
-constexpr std::int64_t kMostDims = 384;         // of an embedding; ibid.
+constexpr std::int64_t kMostDims = 384;         // of an embedding; Chen et al.
 constexpr std::int64_t kMostComponents = 1024;  // ours, see the header
 constexpr double kWhiteningPower = 0.75;        // of the principal components; ours, ditto
 constexpr double kLeastVariance = 0.1;          // of a component, of the mean over all dimensions

@@ -12,7 +12,7 @@
 namespace viewfold {
 
 /// Describes an image by what its patches resemble (Chen et al., "Minimalistic unsupervised
-/// representation learning with the sparse manifold transform", arXiv:2209.15261, Sec. 3 and 4.2):
+/// representation learning with the sparse manifold transform", arXiv:2209.15261):
 ///
 /// 1. every patch of 6 x 6 pixels, less its mean and over its standard deviation, is whitened,
 ///    brought to length 1 and rounded to bfloat16, as the dictionary is;
@@ -20,13 +20,13 @@ namespace viewfold {
 /// 3. its embedding is the sum of the embeddings of those elements, brought to length 1;
 /// 4. embeddings are averaged over a grid of 4 x 4 overlapping cells (those of adaptive average
 ///    pooling); signed square roots of the values of each cell are brought to length 1 (Perronnin
-///    et al., ECCV 2010, Sec. 3);
+///    et al., ECCV 2010);
 /// 5. less their mean over images they are projected on their first principal components, each over
 ///    its standard deviation to the power of 3/4.
 ///
-/// 0.4, the square root and step 5 are ours, chosen on held-out images of CIFAR-10
-/// (docs/patches.md). The width sets the dictionary: 128 elements for each of it. The stem sets the
-/// step from patch to patch: cifar 1, half 2, imagenet 4 pixels.
+/// 0.4, the grid, the square root and step 5 are ours, all but the grid chosen on held-out images
+/// of CIFAR-10 (docs/patches.md). The width sets the dictionary: 128 elements for each of it. The
+/// stem sets the step from patch to patch: cifar 1, half 2, imagenet 4 pixels.
 ///
 /// Only `embedding` is a parameter; the rest are buffers that its method fills. Without gradient,
 /// sums run over the codes alone; with gradient, and where it is traced, it is made of LibTorch's

@@ -9,21 +9,12 @@
 #include <vector>
 
 #include "viewfold/image/aligned.hpp"
+#include "viewfold/nn/fused/onednn.hpp"
 
 namespace viewfold::fused {
 namespace {
 
 using dnnl::memory;
-
-const dnnl::engine& engine() {
-  static const dnnl::engine kEngine(dnnl::engine::kind::cpu, 0);
-  return kEngine;
-}
-
-dnnl::stream& stream() {
-  thread_local dnnl::stream stream(engine());
-  return stream;
-}
 
 // Room for what a primitive works with; each thread has its own, which grows.
 void* scratch(std::size_t bytes) {
