@@ -27,7 +27,8 @@ set(web_assets "page=${web_pages}/report.html" "style=${web_pages}/report.css"
                "script=${web_pages}/report.js" "charts=${web_out}/charts.js"
                "licences=${web_out}/licences.txt" "views_page=${web_pages}/views.html"
                "views_style=${web_pages}/views.css" "study_page=${web_pages}/study.html"
-               "study_style=${web_pages}/study.css")
+               "study_style=${web_pages}/study.css" "compare_page=${web_pages}/compare.html"
+               "compare_style=${web_pages}/compare.css")
 list(JOIN web_assets "|" web_assets)
 add_custom_command(
   OUTPUT "${web_asset_sources}"
@@ -35,6 +36,7 @@ add_custom_command(
           -P "${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake"
   DEPENDS "${web_pages}/report.html" "${web_pages}/report.css" "${web_pages}/report.js"
           "${web_pages}/views.html" "${web_pages}/views.css" "${web_pages}/study.html"
-          "${web_pages}/study.css" "${web_out}/charts.js" "${web_out}/licences.txt"
+          "${web_pages}/study.css" "${web_pages}/compare.html" "${web_pages}/compare.css"
+          "${web_out}/charts.js" "${web_out}/licences.txt"
           "${PROJECT_SOURCE_DIR}/cmake/embed_text.cmake"
   COMMENT "Embedding the pages" VERBATIM)

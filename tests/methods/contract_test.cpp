@@ -2,7 +2,7 @@
 #include <cmath>
 #include <set>
 
-#include "tensor/normal_tensor.hpp"
+#include "methods/method_cases.hpp"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -17,15 +17,16 @@ namespace viewfold {
 namespace {
 
 constexpr std::int64_t kBatch = 8;
+constexpr std::int64_t kSize = 32;
 
 struct Case {
-  const MethodEntry& entry;
+  MethodEntry entry;
   ImageScale scale;
 };
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const auto& entry : method_table()) {
+  for (const auto& entry : testing::all_methods()) {
     cases.push_back({entry, ImageScale::kSmall});
     cases.push_back({entry, ImageScale::kLarge});
   }
@@ -33,28 +34,22 @@ std::vector<Case> all_cases() {
 }
 
 std::string name_of(const Case& c) {
-  return std::string(c.entry.name) + (c.scale == ImageScale::kSmall ? " small" : " large");
+  return c.entry.name + (c.scale == ImageScale::kSmall ? " small" : " large");
 }
 
 std::unique_ptr<Method> make_method(const Case& c, std::uint64_t seed = 1) {
   torch::manual_seed(seed);
   const std::string stem = c.scale == ImageScale::kSmall ? "cifar" : "imagenet";
-  return c.entry.make(*c.entry.config(c.scale), {.encoder = {.name = std::string(c.entry.encoder),
-                                                             .width = 4,
-                                                             .stem = stem,
-                                                             .input_size = 32},
-                                                 .seed = seed});
+  const RecipeConfig recipe(c.entry.recipe, kSize);
+  return c.entry.make(
+      *testing::small_config(c.entry, c.scale),
+      testing::test_context(
+          {.name = std::string(c.entry.encoder), .width = 4, .stem = stem, .input_size = kSize},
+          recipe, seed));
 }
 
 ViewBatch make_batch(const MethodEntry& entry, std::uint64_t seed = 1) {
-  ViewBatch batch;
-  batch.groups.push_back(normal_tensor({entry.views * kBatch, 3, 32, 32}, seed, at::kFloat)
-                             .contiguous(at::MemoryFormat::ChannelsLast));
-  for (std::uint32_t i = 0; i < kBatch; ++i) {
-    batch.indices.push_back(i);
-  }
-  batch.records.resize(static_cast<std::size_t>(entry.views * kBatch));
-  return batch;
+  return testing::noise_batch(entry, {.samples = kBatch, .size = kSize, .seed = seed});
 }
 
 // One step as the loop takes it.

@@ -1,5 +1,5 @@
 // Every method takes the same steps whatever the number of processes: over the whole table.
-#include "tensor/normal_tensor.hpp"
+#include "methods/method_cases.hpp"
 #include "tensor/processes.hpp"
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -17,6 +17,7 @@ namespace viewfold {
 namespace {
 
 constexpr std::int64_t kBatch = 32;
+constexpr std::int64_t kSize = 16;
 constexpr std::int64_t kSteps = 2;
 // Relative to the largest. Encoders and heads compute in float64: in float32 rounding moves a few
 // of millions of values across the threshold of a ReLU, where gradients jump.
@@ -27,7 +28,7 @@ constexpr double kFusedTolerance = 5e-2;
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
 struct Case {
-  const MethodEntry& entry;
+  MethodEntry entry;
   ImageScale scale = ImageScale::kSmall;
   Settings settings = {};
   bool fused = false;
@@ -43,35 +44,31 @@ struct Case {
 };
 
 std::unique_ptr<Method> make_method(const Case& c) {
-  const auto config = c.entry.config(c.scale);
+  const auto config = testing::small_config(c.entry, c.scale);
   ConfigSource source;
+  source.add_toml_text(print_config(*config), "test");
   for (const auto& [key, value] : c.settings) {
     source.set(key, value, "test");
   }
   read_config(*config, source);
   torch::manual_seed(1);
   const std::string stem = c.scale == ImageScale::kSmall ? "cifar" : "imagenet";
+  const RecipeConfig recipe(c.entry.recipe, kSize);
   return c.entry.make(
       *config,
-      {.encoder = {.name = "resnet18", .width = c.fused ? 16 : 4, .stem = stem, .input_size = 16},
-       .seed = 1});
+      testing::test_context(
+          {.name = "resnet18", .width = c.fused ? 16 : 4, .stem = stem, .input_size = kSize},
+          recipe));
 }
 
 // The part of the batch of a step that process `rank` of `size` has.
 ViewBatch make_batch(const Case& c, std::int64_t step, const Communicator& processes) {
-  const std::int64_t n = kBatch / processes.size();
-  std::vector<at::Tensor> views;
-  for (std::int64_t v = 0; v < c.entry.views; ++v) {
-    const auto seed = static_cast<std::uint64_t>(100 * step + v);
-    views.push_back(normal_tensor({kBatch, 3, 16, 16}, seed, c.fused ? at::kFloat : at::kDouble)
-                        .narrow(0, processes.rank() * n, n));
-  }
-  ViewBatch batch;
-  batch.groups.push_back(at::cat(views).contiguous(at::MemoryFormat::ChannelsLast));
-  for (std::int64_t i = 0; i < n; ++i) {
-    batch.indices.push_back(static_cast<std::uint32_t>(processes.rank() * n + i));
-  }
-  return batch;
+  return testing::noise_batch(c.entry, {.samples = kBatch,
+                                        .size = kSize,
+                                        .seed = static_cast<std::uint64_t>(step + 1),
+                                        .type = c.fused ? at::kFloat : at::kDouble,
+                                        .part = processes.rank(),
+                                        .parts = processes.size()});
 }
 
 // What must not depend on the number of processes.
@@ -199,7 +196,7 @@ void expect_the_state_of_rank_0(const Outcome& outcome,
 
 std::vector<Case> cases_of(int processes) {
   std::vector<Case> cases;
-  for (const auto& entry : method_table()) {
+  for (const auto& entry : testing::all_methods()) {
     if (entry.closed_form) {  // in one process only
       continue;
     }

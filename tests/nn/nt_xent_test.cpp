@@ -122,6 +122,24 @@ TEST(NtXent, KeepsFullPrecisionUnderAutocast) {
             value(narrow0.to(at::kFloat), narrow1.to(at::kFloat), 0.1));
 }
 
+TEST(NtXentOf, IsNtXentWhenTheQueriesAreTheBatchItself) {
+  const auto z0 = normal_tensor({5, 4}, 16);
+  const auto z1 = normal_tensor({5, 4}, 17);
+  const double both = nt_xent_of(z0, z1, {z0, z1}, 0.2).item<double>() +
+                      nt_xent_of(z1, z0, {z0, z1}, 0.2).item<double>();
+  EXPECT_NEAR(0.5 * both, value(z0, z1, 0.2), 1e-12);
+}
+
+// Two images: the negatives of each are both views of the other one.
+TEST(NtXentOf, HasItsClosedFormForTwoImages) {
+  const auto z = at::eye(2, at::kDouble);
+  const auto half = at::full({2, 2}, std::sqrt(0.5), at::kDouble);  // as near to both
+  EXPECT_NEAR(nt_xent_of(half, z, {z, z}, 0.3).item<double>(), std::log(3.0), 1e-12);
+  EXPECT_THROW((void)nt_xent_of(z.narrow(0, 0, 1), z.narrow(0, 0, 1),
+                                {z.narrow(0, 0, 1), z.narrow(0, 0, 1)}, 0.3),
+               ContractViolation);
+}
+
 TEST(NtXent, RefusesUnequalShapesAndTemperaturesThatAreNotPositive) {
   const auto z = at::ones({4, 3});
   EXPECT_THROW((void)nt_xent(z, at::ones({3, 3}), 0.5), ContractViolation);

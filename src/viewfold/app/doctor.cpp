@@ -85,7 +85,8 @@ struct Speeds {
 
 // Training steps of the default run on 32 x 32 images, in views per second.
 double step_rate(const RunConfig& config, bool bf16) {
-  const auto method = make_initial_method(config);
+  const auto method =
+      make_initial_method(config, static_cast<std::size_t>(config.train.batch_size));
   method->module().train();
   ViewBatch batch;
   batch.indices.resize(static_cast<std::size_t>(config.train.batch_size));

@@ -20,6 +20,7 @@ Command find_command(const std::string& verb) {
                                                         {"verify-resume", verify_resume_command},
                                                         {"evaluate", evaluate_command},
                                                         {"report", report_command},
+                                                        {"compare", compare_command},
                                                         {"study", study_command},
                                                         {"embed", embed_command},
                                                         {"export", export_command},

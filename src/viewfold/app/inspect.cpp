@@ -13,6 +13,7 @@
 #include "viewfold/core/error.hpp"
 #include "viewfold/data/survey.hpp"
 #include "viewfold/eval/evaluation.hpp"
+#include "viewfold/methods/extension.hpp"
 
 namespace viewfold {
 namespace {
@@ -109,10 +110,12 @@ void data_command(Arguments arguments) {
 
 void list_command(Arguments arguments) {
   const std::string what = arguments.take_positional(
-      "methods, encoders, datasets, augmentations, recipes, evaluations or operators");
+      "methods, extensions, encoders, datasets, augmentations, recipes, evaluations or operators");
   arguments.expect_empty({});
   if (what == "methods") {
     print_names(method_table());
+  } else if (what == "extensions") {
+    print_names(extension_table());
   } else if (what == "encoders") {
     print_names(encoder_table());
   } else if (what == "datasets") {
@@ -127,7 +130,7 @@ void list_command(Arguments arguments) {
     print_names(manifold_table());
   } else {
     throw UsageError(
-        fmt::format("\"{}\" cannot be listed (methods, encoders, datasets, "
+        fmt::format("\"{}\" cannot be listed (methods, extensions, encoders, datasets, "
                     "augmentations, recipes, evaluations or operators can)",
                     what));
   }

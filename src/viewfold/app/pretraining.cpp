@@ -290,11 +290,14 @@ ViewPlan view_plan(const RunConfig& config) {
   return make_view_plan(*config.recipe, config.method_entry().views, config.view_size);
 }
 
-std::unique_ptr<Method> make_initial_method(const RunConfig& config) {
+std::unique_ptr<Method> make_initial_method(const RunConfig& config, std::size_t samples) {
   const auto seed = static_cast<std::uint64_t>(config.seed);
   torch::manual_seed(derive_seed({.seed = seed, .stream = "init"}));
   auto method =
-      config.method_entry().make(*config.method, {.encoder = encoder_spec(config), .seed = seed});
+      config.method_entry().make(*config.method, {.encoder = encoder_spec(config),
+                                                  .seed = seed,
+                                                  .samples = static_cast<std::int64_t>(samples),
+                                                  .recipe = config.recipe.get()});
   for (auto& parameter : method->module().parameters()) {
     if (parameter.dim() == 4) {
       parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
@@ -334,8 +337,8 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers
   fit_defaults(config, images, source);
   resolve(config, images, sharers);
   (void)batches_per_epoch(images.train->size(), config.train.batch_size);
-  if (config.method_entry().check_batch != nullptr) {
-    config.method_entry().check_batch(*config.method, config.train.batch_size);
+  if (const auto entry = config.method_entry(); entry.check_batch) {
+    entry.check_batch(*config.method, config.train.batch_size);
   }
   Experiment experiment{.config = std::move(config), .images = std::move(images)};
   open_learned(experiment, log);
@@ -439,7 +442,7 @@ TrainResult run_to_end(const RunDir& run,
   run.set_status(RunStatus::kRunning);
   remember_settings(run, experiment.config);
   at::set_num_threads(thread_count(experiment.config.train.threads));
-  const auto method = make_initial_method(experiment.config);
+  const auto method = make_initial_method(experiment.config, experiment.images.train->size());
   try {
     take_blas_memory();
     if (processes.size() == 1) {  // several would each need a cache of its own
@@ -469,7 +472,7 @@ void train_beside(const Experiment& experiment,
                   LogSink& log,
                   Progress& progress) {
   at::set_num_threads(thread_count(experiment.config.train.threads));
-  const auto method = make_initial_method(experiment.config);
+  const auto method = make_initial_method(experiment.config, experiment.images.train->size());
   (void)train_method({experiment, *method, processes, log, progress}, nullptr);
 }
 

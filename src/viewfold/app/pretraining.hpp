@@ -36,7 +36,8 @@ struct Experiment {
 [[nodiscard]] ViewPlan view_plan(const RunConfig& config);
 
 /// The method with the initial weights of the run: they depend on its seed alone.
-[[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config);
+[[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config,
+                                                          std::size_t samples);
 
 /// The loader of a run from step `first_step` on, for steps up to `total_steps`: of the part of
 /// each batch that this process has.

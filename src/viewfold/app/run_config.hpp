@@ -65,7 +65,7 @@ class RunConfig final : public Config {
   TrainConfig train;
   OnlineConfig online;
 
-  [[nodiscard]] const MethodEntry& method_entry() const { return find_method(method_name); }
+  [[nodiscard]] MethodEntry method_entry() const { return find_method(method_name); }
 };
 
 /// Takes what is left of a command line: --config files, DATA and settings; the later win. Throws

@@ -18,6 +18,8 @@ inline constexpr std::array kVerbs{
     Verb{"resume", "RUN", "go on with an interrupted run; ends with the same bits"},
     Verb{"evaluate", "RUN [--on knn,linear]", "measure the encoder of a run on labelled images"},
     Verb{"report", "RUN", "write RUN/report.html, one file that opens offline"},
+    Verb{"compare", "RUN RUN [RUN ...] [--out FILE.html]",
+         "where the settings of runs differ, their numbers side by side, their curves"},
     Verb{"study", "RECIPE.toml [--out DIR] [--only ARM,ARM] [--seeds N,N] [settings]",
          "compare ways to train: run each with several seeds, write tables"},
     Verb{"manifold", "fit DATA --out FOLDER [settings] | sample FOLDER --out FOLDER | show FOLDER",

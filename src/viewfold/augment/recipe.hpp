@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,15 @@ class RecipeConfig final : public Config {
  private:
   std::vector<RecipeGroup> groups_;
 };
+
+/// Whether a pipeline of the recipe has the operation `op`.
+[[nodiscard]] bool has_operation(const RecipeConfig& recipe, std::string_view op);
+
+/// The largest value that a setting (of type number) of an operation has in any pipeline of the
+/// recipe; nothing where no pipeline has it.
+[[nodiscard]] std::optional<double> largest_setting(const RecipeConfig& recipe,
+                                                    std::string_view op,
+                                                    std::string_view field);
 
 /// Names and one-line summaries (with the source) of all recipes.
 struct RecipeSummary {

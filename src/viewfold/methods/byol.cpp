@@ -63,7 +63,7 @@ class Byol final : public Method {
     module_.register_module("target_projector", target_projector_);
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
+  MethodStep step(const ViewBatch& batch, const StepContext& context) override {
     // One view at a time: batch norm sees the statistics of one view.
     const auto& views = batch.groups.front();  // [2N, C, S, S]
     const auto features = encoder_->forward_parts(views, 2).chunk(2);
@@ -71,8 +71,24 @@ class Byol final : public Method {
     const auto p0 = predicted(z0);
     const auto p1 = predicted(projector_->forward(features[1]));
     const auto targets = targets_of(views);
-    return {.loss = byol_regression(p0, targets[1]).add(byol_regression(p1, targets[0])),  // Eq. 2
-            .embedding = z0.detach()};
+    return {
+        .output = {.loss =
+                       pair_loss(p0, targets[1], context).add(pair_loss(p1, targets[0], context)),
+                   .embedding = z0.detach()},  // Eq. 2
+        .features = features,
+        .outputs = {p0, p1},
+        .targets = targets};
+  }
+
+  at::Tensor outputs(const at::Tensor& images) override {
+    return predicted(projector_->forward(encoder_->forward(images)));
+  }
+  [[nodiscard]] std::int64_t output_dim() const override { return config_.output_dim; }
+
+  at::Tensor pair_loss(const at::Tensor& outputs,
+                       const at::Tensor& target,
+                       const StepContext& /*context*/) override {
+    return byol_regression(outputs, target);
   }
 
   void after_optimizer_step(const StepContext& context) override {
@@ -146,6 +162,7 @@ MethodEntry byol_entry() {
        .summary = "predicts what a slowly moving copy of itself makes of the other view",
        .recipe = "byol",
        .views = 2,
+       .has_targets = true,
        .train_defaults = train_defaults});
 }
 

@@ -1,230 +1,36 @@
-// MoCo v2 (Chen et al., arXiv:2003.04297): keys from a slowly moving encoder, negatives from a
-// queue.
-#include <algorithm>
-#include <cmath>
-
-#include <fmt/format.h>
-
-#include "viewfold/core/error.hpp"
-#include "viewfold/methods/method.hpp"
-#include "viewfold/nn/batch_norm.hpp"
-#include "viewfold/nn/heads.hpp"
-#include "viewfold/nn/losses/info_nce.hpp"
-#include "viewfold/nn/momentum.hpp"
-#include "viewfold/nn/queue.hpp"
+// MoCo v2 (Chen et al., arXiv:2003.04297): MoCo with the head, the views and the temperature of
+// SimCLR's findings.
+#include "viewfold/methods/detail/moco.hpp"
 
 namespace viewfold::methods {
 namespace {
 
-struct MocoV2Config final : Config {
+struct MocoV2Config final : MocoConfig {
   // Large: the paper's. Small: the authors' CIFAR-10 demo (branch colab-notebook of
   // facebookresearch/moco).
-  explicit MocoV2Config(ImageScale scale)
-      : temperature(scale == ImageScale::kSmall ? 0.1 : 0.2),
-        momentum(scale == ImageScale::kSmall ? 0.99 : 0.999),
-        queue_size(scale == ImageScale::kSmall ? 4096 : 65536),
-        symmetric(scale == ImageScale::kSmall) {}
-
-  double temperature;
-  double momentum;
-  std::int64_t queue_size;
-  bool symmetric;
-  std::int64_t hidden_dim = 0;
-  std::int64_t output_dim = 128;
-  std::int64_t norm_splits = 8;
-
-  void visit(FieldVisitor& v) override {
-    v.field("temperature", temperature,
-            {.doc = "tau of the InfoNCE loss", .min = 1e-3, .max = 100});
-    v.field("momentum", momentum, {.doc = "m of the key encoder", .min = 0, .max = 1});
-    v.field("queue_size", queue_size,
-            {.doc = "keys of earlier batches that serve as negatives; a multiple of the batch size "
-                    "(twice it "
-                    "when symmetric)",
-             .min = 1,
-             .max = 1 << 24});
-    v.field("symmetric", symmetric,
-            {.doc = "each view is query once and key once (the demo's option)"});
-    v.field("hidden_dim", hidden_dim,
-            {.doc = "width of the head's hidden layer; 0 takes the width of the features",
-             .min = 0,
-             .max = 65536});
-    v.field("output_dim", output_dim, {.doc = "width of queries and keys", .min = 1, .max = 65536});
-    v.field(
-        "norm_splits", norm_splits,
-        {.doc = "batch norm of the keys sees shuffled sub-batches, at most this many (the demo's "
-                "stand-in for shuffling over devices); 1 switches it off",
-         .min = 1,
-         .max = 1024});
+  explicit MocoV2Config(ImageScale scale) {
+    const bool small = scale == ImageScale::kSmall;
+    temperature = small ? 0.1 : 0.2;
+    momentum = small ? 0.99 : 0.999;
+    queue_size = small ? 4096 : 65536;
+    symmetric = small;
   }
 };
-
-std::int64_t keys_per_step(const MocoV2Config& config, std::int64_t batch_size) {
-  return config.symmetric ? 2 * batch_size : batch_size;
-}
-
-void check_batch(const Config& config, std::int64_t batch_size) {
-  const auto& moco = dynamic_cast<const MocoV2Config&>(config);
-  try {
-    check_queue_size(moco.queue_size, keys_per_step(moco, batch_size));
-  } catch (const UsageError& error) {
-    throw UsageError(
-        fmt::format("method.queue_size and train.batch_size = {}: {}", batch_size, error.what()));
-  }
-}
-
-// The largest number of parts up to `most` that share n samples evenly, two or more in each: one
-// sample has no batch statistics.
-std::int64_t equal_parts(std::int64_t n, std::int64_t most) {
-  for (std::int64_t parts = std::min(most, n / 2); parts > 1; --parts) {
-    if (n % parts == 0) {
-      return parts;
-    }
-  }
-  return 1;
-}
-
-class MocoV2 final : public Method {
- public:
-  MocoV2(const MocoV2Config& config, const MethodContext& context)
-      : config_(config),
-        encoder_(make_encoder(context.encoder)) {
-    const auto features = encoder_->feature_dim();
-    const auto hidden = config.hidden_dim > 0 ? config.hidden_dim : features;
-    const MlpSpec shape{
-        .in = features, .widths = {hidden, config.output_dim}, .hidden_norm = false};
-    head_ = std::make_shared<Mlp>(shape);
-    key_encoder_ = make_encoder(context.encoder);
-    key_head_ = std::make_shared<Mlp>(shape);
-    queue_ = std::make_shared<KeyQueue>(config.queue_size, config.output_dim, context.seed);
-    copy_parameters(*encoder_, *key_encoder_);
-    copy_parameters(*head_, *key_head_);
-    module_.register_module("encoder", encoder_);
-    module_.register_module("head", head_);
-    module_.register_module("key_encoder", key_encoder_);
-    module_.register_module("key_head", key_head_);
-    module_.register_module("queue", queue_);
-  }
-
-  StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
-    const auto& processes = context.communicator;
-    const auto n = batch.size();
-    check_queue_size(config_.queue_size, keys_per_step(config_, processes.size() * n));
-    ema_update(*key_encoder_, *encoder_, config_.momentum);
-    ema_update(*key_head_, *head_, config_.momentum);
-    const auto loss = [&](const at::Tensor& q, const at::Tensor& k) {
-      const auto own = k.narrow(0, processes.rank() * n, n);
-      return info_nce_with_queue(q, own, queue_->rows(), config_.temperature);
-    };
-    if (!config_.symmetric) {
-      const auto q0 = head_->forward(encoder_->forward(batch.view(0)));  // [N, D]
-      fresh_keys_ = keys(batch.view(1), 1, processes).front();           // [N of all, D]
-      return {.loss = loss(q0, fresh_keys_), .embedding = q0.detach()};
-    }
-    const auto& views = batch.groups.front();                                   // [2N, C, S, S]
-    const auto q = head_->forward(encoder_->forward_parts(views, 2)).chunk(2);  // [N, D] each
-    const auto k = keys(views, 2, processes);  // [N of all, D] each
-    fresh_keys_ = at::cat({k[1], k[0]});
-    return {.loss = loss(q[0], k[1]).add(loss(q[1], k[0])), .embedding = q[0].detach()};
-  }
-
-  // The positives of a step must not be among its negatives.
-  void after_optimizer_step(const StepContext& /*context*/) override {
-    queue_->enqueue(fresh_keys_);
-  }
-
-  torch::nn::Module& module() override { return module_; }
-  Encoder& encoder() override { return *encoder_; }
-
-  std::vector<KnownConstant> known_constants(std::int64_t /*n*/) const override {
-    const double value = std::log(1.0 + static_cast<double>(config_.queue_size));
-    return {{.name = config_.symmetric ? "2 ln(1+K)" : "ln(1+K)",
-             .value = config_.symmetric ? 2.0 * value : value,
-             .cause = "a query cannot tell its key from the queue: likely a learning rate that is "
-                      "too high, or a "
-                      "momentum that is too low"}};
-  }
-
- private:
-  // views    [count * N, C, S, S]: `count` views of the N samples of this process
-  // returns  of each view, [N of all processes, D] in the order of all_gather()
-  std::vector<at::Tensor> keys(const at::Tensor& views,
-                               std::int64_t count,
-                               const Communicator& processes) {
-    const torch::NoGradGuard no_grad;
-    const auto n = views.size(0) / count * processes.size();
-    // Batch norm would otherwise leak which query belongs to which key (MoCo, arXiv:1911.05722,
-    // Sec. 3.3).
-    const auto splits = equal_parts(n, config_.norm_splits);
-    std::vector<at::Tensor> orders;
-    std::vector<at::Tensor> shuffled;
-    for (const auto& view : views.chunk(count)) {
-      orders.push_back(splits > 1 ? at::randperm(n, at::kLong) : at::arange(n, at::kLong));
-      shuffled.push_back(splits > 1 ? processes.exchange_rows(view, orders.back()) : view);
-    }
-    const auto parts = count * parts_here(splits, processes);
-    auto k = key_head_
-                 ->forward(key_encoder_->forward_parts(
-                     at::cat(shuffled).contiguous(at::MemoryFormat::ChannelsLast), parts))
-                 .to(at::kFloat);                      // [count * N, D], shuffled
-    k = k.div(k.norm(2, {1}, true).clamp_min(1e-12));  // unit rows
-    auto of_views = k.chunk(count);
-    for (std::size_t v = 0; v < of_views.size(); ++v) {
-      const auto all = processes.all_gather(of_views[v]);
-      of_views[v] = at::empty_like(all).index_copy_(0, orders[v], all);
-    }
-    return of_views;
-  }
-
-  // How many of the sub-batches this process has; where it has but a share of one, the others that
-  // have the rest of it share its batch norm.
-  std::int64_t parts_here(std::int64_t splits, const Communicator& processes) {
-    const std::int64_t size = processes.size();
-    if (splits % size != 0 && size % splits != 0) {
-      throw UsageError(fmt::format(
-          "{} shuffled sub-batches do not divide among {} processes (use --method.norm_splits {})",
-          splits, size, size));
-    }
-    if (key_splits_ != splits) {
-      key_splits_ = splits;
-      const auto sharers = processes.part(static_cast<int>(std::min(splits, size)));
-      share_batch_norm(*key_encoder_, sharers);
-      share_batch_norm(*key_head_, sharers);
-    }
-    return std::max<std::int64_t>(1, splits / size);
-  }
-
-  MocoV2Config config_;
-  std::shared_ptr<Encoder> encoder_;
-  std::shared_ptr<Encoder> key_encoder_;
-  std::shared_ptr<Mlp> head_;
-  std::shared_ptr<Mlp> key_head_;
-  std::shared_ptr<KeyQueue> queue_;
-  at::Tensor fresh_keys_;        // of all processes
-  std::int64_t key_splits_ = 0;  // for which the key networks share their batch norm
-  torch::nn::Module module_;
-};
-
-void train_defaults(ImageScale scale, TrainConfig& config) {
-  config.optimizer = "sgd";
-  config.decay_norm_and_bias = true;
-  config.base_lr =
-      0.03;  // MoCo, Sec. 4: 0.03 at 256 images; the CIFAR demo's 0.06 at 512 is the same
-  config.weight_decay = scale == ImageScale::kSmall ? 5e-4 : 1e-4;  // demo; MoCo Sec. 4
-  config.warmup_epochs = 0;
-}
 
 }  // namespace
 
 MethodEntry moco_v2_entry() {
-  return method_entry<MocoV2, MocoV2Config>(
-      {.name = "moco_v2",
-       .paper = "arXiv:2003.04297",
-       .summary = "finds the key of the other view among a queue of keys from a momentum encoder",
-       .recipe = "moco_v2",
-       .views = 2,
-       .train_defaults = train_defaults,
-       .check_batch = check_batch});
+  MethodEntry entry{
+      .name = "moco_v2",
+      .paper = "arXiv:2003.04297",
+      .summary = "finds the key of the other view among a queue of keys from a momentum encoder",
+      .recipe = "moco_v2",
+      .views = 2,
+      .has_targets = true,
+      .train_defaults = set_moco_training,
+      .check_batch = check_moco_batch};
+  set_moco<MocoV2Config>(entry);
+  return entry;
 }
 
 }  // namespace viewfold::methods

@@ -44,14 +44,25 @@ class SimClr final : public Method {
     module_.register_module("projector", projector_);
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
-    const auto z =
-        projector_->forward(encoder_->forward(batch.groups.front())).to(at::kFloat);  // [2N, D]
-    const auto n = batch.size();
-    const auto z0 = z.narrow(0, 0, n);  // [N, D]
-    const auto z1 = z.narrow(0, n, n);  // [N, D]
-    return {.loss = nt_xent(z0, z1, config_.temperature, context.communicator),
-            .embedding = z0.detach()};
+  MethodStep step(const ViewBatch& batch, const StepContext& context) override {
+    const auto features = encoder_->forward(batch.groups.front());  // [2N, F]
+    z_ = projector_->forward(features).chunk(2);                    // [N, D] each
+    return {.output = {.loss = nt_xent(z_[0], z_[1], config_.temperature, context.communicator),
+                       .embedding = z_[0].detach()},
+            .features = features.chunk(2),
+            .outputs = z_,
+            .targets = z_};
+  }
+
+  at::Tensor outputs(const at::Tensor& images) override {
+    return projector_->forward(encoder_->forward(images));
+  }
+  [[nodiscard]] std::int64_t output_dim() const override { return config_.output_dim; }
+
+  at::Tensor pair_loss(const at::Tensor& outputs,
+                       const at::Tensor& target,
+                       const StepContext& context) override {
+    return nt_xent_of(outputs, target, z_, config_.temperature, context.communicator).mul(0.5);
   }
 
   torch::nn::Module& module() override { return module_; }
@@ -70,6 +81,7 @@ class SimClr final : public Method {
   SimClrConfig config_;
   std::shared_ptr<Encoder> encoder_;
   std::shared_ptr<Mlp> projector_;
+  std::vector<at::Tensor> z_;  // of the last step
   torch::nn::Module module_;
 };
 
@@ -95,6 +107,7 @@ MethodEntry simclr_entry() {
        .summary = "pulls two views of an image together and pushes the batch's other images away",
        .recipe = "simclr",
        .views = 2,
+       .has_targets = true,
        .train_defaults = train_defaults});
 }
 

@@ -2,6 +2,7 @@
 // stop-gradient.
 #include "viewfold/methods/method.hpp"
 #include "viewfold/nn/heads.hpp"
+#include "viewfold/nn/losses/common.hpp"
 #include "viewfold/nn/losses/cosine.hpp"
 
 namespace viewfold::methods {
@@ -53,20 +54,32 @@ class SimSiam final : public Method {
     module_.register_module("predictor", predictor_);
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& /*context*/) override {
+  MethodStep step(const ViewBatch& batch, const StepContext& context) override {
     // One view at a time: batch norm must see the statistics of one view, as in the paper's Alg. 1.
     const auto features = encoder_->forward_parts(batch.groups.front(), 2).chunk(2);
-    const auto z1 = projector_->forward(features[0]);  // [N, D]
-    const auto z2 = projector_->forward(features[1]);  // [N, D]
+    const auto z0 = projector_->forward(features[0]);  // [N, D]
+    const auto z1 = projector_->forward(features[1]);  // [N, D]
+    const auto p0 = predictor_->forward(z0);           // [N, D]
     const auto p1 = predictor_->forward(z1);           // [N, D]
-    const auto p2 = predictor_->forward(z2);           // [N, D]
-    const auto distance = [this](const at::Tensor& p, const at::Tensor& z) {
-      return config_.stop_gradient
-                 ? negative_cosine(p, z)
-                 : at::cosine_similarity(p.to(at::kFloat), z.to(at::kFloat)).mean().neg();
-    };
-    return {.loss = distance(p1, z2).add(distance(p2, z1)).mul(0.5),
-            .embedding = z1.detach()};  // Eq. 4
+    return {.output = {.loss = pair_loss(p0, z1, context).add(pair_loss(p1, z0, context)),
+                       .embedding = z0.detach()},  // Eq. 4
+            .features = features,
+            .outputs = {p0, p1},
+            .targets = {z0, z1}};
+  }
+
+  at::Tensor outputs(const at::Tensor& images) override {
+    return predictor_->forward(projector_->forward(encoder_->forward(images)));
+  }
+  [[nodiscard]] std::int64_t output_dim() const override { return config_.output_dim; }
+
+  at::Tensor pair_loss(const at::Tensor& outputs,
+                       const at::Tensor& target,
+                       const StepContext& /*context*/) override {
+    const auto distance = config_.stop_gradient
+                              ? negative_cosine(outputs, target)
+                              : (unit_rows(outputs) * unit_rows(target)).sum(1).mean().neg();
+    return distance.mul(0.5);
   }
 
   torch::nn::Module& module() override { return module_; }
@@ -117,6 +130,7 @@ MethodEntry simsiam_entry() {
        .summary = "predicts one view's projection from the other's, without negatives",
        .recipe = "simsiam",
        .views = 2,
+       .has_targets = true,
        .train_defaults = train_defaults});
 }
 

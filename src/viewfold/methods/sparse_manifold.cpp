@@ -57,7 +57,7 @@ class SparseManifold final : public Method {
     cell_products_ = module_.register_buffer("cell_products", at::zeros({values, values}));
   }
 
-  StepOutput training_step(const ViewBatch& batch, const StepContext& context) override {
+  MethodStep step(const ViewBatch& batch, const StepContext& context) override {
     if (context.communicator.size() > 1 || context.total_steps < kLooks) {
       throw UsageError(
           context.total_steps < kLooks
@@ -78,9 +78,9 @@ class SparseManifold final : public Method {
       look_at_cells(x);
       coded.uncoded = 0.0;
     }
-    return {.loss = at::scalar_tensor(coded.uncoded, at::kFloat),
-            .embedding = patches.mean(1),
-            .scalars = {{"active", coded.active}}};
+    return {.output = {.loss = at::scalar_tensor(coded.uncoded, at::kFloat),
+                       .embedding = patches.mean(1),
+                       .scalars = {{"active", coded.active}}}};
   }
 
   void after_optimizer_step(const StepContext& context) override {

@@ -54,6 +54,50 @@ class FieldSetter final : public FieldVisitor {
   bool done_ = false;
 };
 
+// Reads the one number that has a name.
+class NumberReader final : public FieldVisitor {
+ public:
+  explicit NumberReader(std::string_view name) : name_(name) {}
+
+  void field(std::string_view /*name*/, bool& /*value*/, const FieldSpec& /*spec*/) override {}
+  void field(std::string_view /*name*/,
+             std::int64_t& /*value*/,
+             const FieldSpec& /*spec*/) override {}
+  void field(std::string_view name, double& value, const FieldSpec& /*spec*/) override {
+    if (name == name_) {
+      value_ = value;
+    }
+  }
+  void field(std::string_view /*name*/,
+             std::string& /*value*/,
+             const FieldSpec& /*spec*/) override {}
+  void field(std::string_view /*name*/,
+             std::vector<std::int64_t>& /*value*/,
+             const FieldSpec& /*spec*/) override {}
+  void enter(std::string_view /*group*/) override {}
+  void leave() override {}
+
+  [[nodiscard]] std::optional<double> value() const { return value_; }
+
+ private:
+  std::string_view name_;
+  std::optional<double> value_;
+};
+
+// Calls `take(step)` for every step of the recipe that is `op`.
+template <class Take>
+void for_each_step(const RecipeConfig& recipe, std::string_view op, const Take& take) {
+  for (const auto& group : recipe.groups()) {
+    for (const auto& steps : group.pipelines) {
+      for (const auto& made : steps) {
+        if (made.op == op) {
+          take(made);
+        }
+      }
+    }
+  }
+}
+
 PipelineStep step(std::string_view op, std::initializer_list<Setting> settings) {
   PipelineStep made{std::string(op), find_augmentation(op).config()};
   for (const auto& setting : settings) {
@@ -196,6 +240,13 @@ PipelineStep range_crop_step(std::int64_t size,
                                       {"interpolation", interpolation}});
 }
 
+// Crops of one size, of areas between two shares of the image.
+struct CropRange {
+  std::int64_t size = 0;
+  double scale_min = 0.0;
+  double scale_max = 1.0;
+};
+
 // SwAV (arXiv:2006.09882) and its official code: 2 x 224 from 14 .. 100 % of the area, 6 x 96 from
 // 5 .. 14 %. Small: colour strength 0.5 and no blur, as SimCLR's.
 Groups swav(std::int64_t size) {
@@ -230,6 +281,28 @@ Groups dino(std::int64_t size) {
   return groups;
 }
 
+// ReLICv2 (arXiv:2201.05119): BYOL's two ways in turn for the large crops, which are 4 for
+// photographs (and 2 small ones); small images have 2. The paper's text was not at hand: the
+// numbers of crops are those that are quoted of it, the areas of the small crops are SwAV's.
+Groups relicv2(std::int64_t size) {
+  const bool is_small = scale_of(size) == ImageScale::kSmall;
+  const auto view = [size](const CropRange& crop, double blur_probability,
+                           double solarize_probability) {
+    return pipeline(range_crop_step(crop.size, crop.scale_min, crop.scale_max, "bicubic"),
+                    flip_step(), jitter_step(0.4, 0.4, 0.2, 0.1), gray_step(),
+                    blur_step(unless_small(size, blur_probability)),
+                    solarize_step(solarize_probability));
+  };
+  const CropRange large{.size = size, .scale_min = 0.14, .scale_max = 1.0};
+  const CropRange small{.size = small_crop(size), .scale_min = 0.05, .scale_max = 0.14};
+  Groups groups;
+  groups.push_back({.name = "large",
+                    .views = is_small ? 2 : 4,
+                    .pipelines = pipelines(view(large, 1.0, 0.0), view(large, 0.1, 0.2))});
+  groups.push_back({.name = "small", .views = 2, .pipelines = pipelines(view(small, 0.5, 0.0))});
+  return groups;
+}
+
 // The two families of the invariance study (arXiv:2111.11398, there "ventral" and "dorsal"): MoCo
 // v2's operations that move pixels, and those that change them.
 Groups spatial(std::int64_t size) {
@@ -261,6 +334,8 @@ constexpr std::array kRecipes = {
     Recipe{{"moco_v2", "MoCo v2 (arXiv:2003.04297); up to 64 px as its CIFAR-10 notebook"},
            moco_v2},
     Recipe{{"none", "no randomness: the central square of the image"}, none},
+    Recipe{{"relicv2", "ReLICv2 (arXiv:2201.05119): BYOL's ways for large and small crops"},
+           relicv2},
     Recipe{{"simclr", "SimCLR (arXiv:2002.05709) appendix A; up to 64 px appendix B.9"}, simclr},
     Recipe{{"simsiam", "SimSiam (arXiv:2011.10566): as MoCo v2; up to 64 px without blur"},
            simsiam},
@@ -288,6 +363,26 @@ const Recipe& find_recipe(std::string_view name) {
 }
 
 }  // namespace
+
+bool has_operation(const RecipeConfig& recipe, std::string_view op) {
+  bool found = false;
+  for_each_step(recipe, op, [&found](const PipelineStep& /*step*/) { found = true; });
+  return found;
+}
+
+std::optional<double> largest_setting(const RecipeConfig& recipe,
+                                      std::string_view op,
+                                      std::string_view field) {
+  std::optional<double> largest;
+  for_each_step(recipe, op, [&](const PipelineStep& made) {
+    NumberReader reader(field);
+    made.config->visit(reader);
+    if (reader.value() && (!largest || *reader.value() > *largest)) {
+      largest = reader.value();
+    }
+  });
+  return largest;
+}
 
 ImageScale scale_of(std::int64_t view_size) {
   return view_size <= kSmallImageLimit ? ImageScale::kSmall : ImageScale::kLarge;

@@ -1,24 +1,37 @@
-// Implements the look-up of methods by name.
+// Implements the look-up of methods by name, and what methods without targets say.
 #include "viewfold/methods/method.hpp"
 
-#include <fmt/format.h>
-
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/named_table.hpp"
+#include "viewfold/methods/detail/extended_method.hpp"
 
 namespace viewfold {
 
-const MethodEntry& find_method(std::string_view name) {
-  std::vector<std::string> known;
-  for (const auto& entry : method_table()) {
-    if (entry.name == name) {
-      return entry;
-    }
-    known.emplace_back(entry.name);
+at::Tensor Method::outputs(const at::Tensor& /*images*/) {
+  throw ContractViolation("this method compares no outputs with targets");
+}
+
+at::Tensor Method::pair_loss(const at::Tensor& /*outputs*/,
+                             const at::Tensor& /*target*/,
+                             const StepContext& /*context*/) {
+  throw ContractViolation("this method compares no outputs with targets");
+}
+
+MethodEntry find_method(std::string_view name) {
+  constexpr char kJoin = '+';
+  const auto end = name.find(kJoin);
+  const auto& base = find_row(method_table(), name.substr(0, end), "method");
+  if (end == std::string_view::npos) {
+    return base;
   }
-  const std::string nearest = nearest_name(name, known);
-  throw UsageError(
-      fmt::format("there is no method \"{}\"{} (see `viewfold list methods`)", name,
-                  nearest.empty() ? "" : fmt::format(", did you mean \"{}\"?", nearest)));
+  std::vector<const ExtensionEntry*> extensions;
+  for (std::string_view rest = name.substr(end); !rest.empty();) {
+    rest.remove_prefix(1);
+    const auto length = std::min(rest.find(kJoin), rest.size());
+    extensions.push_back(&find_row(extension_table(), rest.substr(0, length), "extension"));
+    rest.remove_prefix(length);
+  }
+  return extended_entry(base, extensions);
 }
 
 }  // namespace viewfold

@@ -29,4 +29,20 @@ at::Tensor info_nce_with_queue(const at::Tensor& q,
   return at::softplus(negatives.logsumexp(1) - positive).mean();
 }
 
+at::Tensor info_nce(const at::Tensor& q,
+                    const at::Tensor& k,
+                    double temperature,
+                    const Communicator& communicator) {
+  check_pairs(q, k);
+  check(temperature > 0, fmt::format("temperature {} must be positive", temperature));
+  RECORD_USER_SCOPE(kLossScope);
+  const FullPrecision full_precision;
+  const auto query = unit_rows(q) * (1.0 / temperature);                    // [N, D]
+  const auto logits = query.mm(communicator.all_gather(unit_rows(k)).t());  // [N, N of all]
+  const auto n = q.size(0);
+  const auto own =
+      at::arange(n, logits.options().dtype(at::kLong)).add(communicator.rank() * n);  // [N]
+  return at::cross_entropy_loss(logits, own);
+}
+
 }  // namespace viewfold

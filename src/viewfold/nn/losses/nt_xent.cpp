@@ -32,4 +32,29 @@ at::Tensor nt_xent(const at::Tensor& z0,
   return at::cross_entropy_loss(logits, partner);
 }
 
+at::Tensor nt_xent_of(const at::Tensor& q,
+                      const at::Tensor& positive,
+                      const std::vector<at::Tensor>& z,
+                      double temperature,
+                      const Communicator& communicator) {
+  check_pairs(q, positive);
+  check(z.size() == 2, "an image has two embeddings");
+  check_pairs(q, z[0]);
+  check_pairs(q, z[1]);
+  check(temperature > 0, fmt::format("temperature {} must be positive", temperature));
+  RECORD_USER_SCOPE(kLossScope);
+  const FullPrecision full_precision;
+  const auto n = q.size(0);
+  check(n * communicator.size() >= 2, "one image has no others");
+  const auto query = unit_rows(q) * (1.0 / temperature);  // [N, D]
+  const auto others =
+      query.mm(communicator.all_gather(unit_rows(at::cat(z))).t());  // [N, 2N of all]
+  for (std::int64_t view = 0; view < 2; ++view) {                    // its own image is no other
+    others.narrow(1, (2 * communicator.rank() + view) * n, n)
+        .fill_diagonal_(-std::numeric_limits<double>::infinity());
+  }
+  // -log(e^p / (e^p + sum e^o)) = log(1 + e^(lse(o) - p))
+  return at::softplus(others.logsumexp(1) - (query * unit_rows(positive)).sum(1)).mean();
+}
+
 }  // namespace viewfold
