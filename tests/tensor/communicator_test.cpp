@@ -76,7 +76,7 @@ TEST(Communicator, AddsGathersAndBroadcasts) {
       communicator.all_reduce_sum(values);
       EXPECT_TRUE(values.equal(at::full({2, 2}, 6, type)));
     }
-    for (const auto type : {at::kFloat, at::kBFloat16, at::kLong}) {
+    for (const auto type : {at::kFloat, at::kBFloat16, at::kLong, at::kBool}) {
       const auto rows = rows_of(communicator, type);
       EXPECT_TRUE(communicator.all_gather(rows.own).equal(rows.all));
       const auto values = rows.own.clone();

@@ -235,7 +235,7 @@ void evaluate_command(Arguments arguments) {
     log.info("raw pixels ...");
     measure(evaluations, "raw pixels", measurements.of_pixels(), results);
     log.info("untrained encoder ...");
-    const auto untrained = make_initial_method(config);
+    const auto untrained = make_initial_method(config, images.train->size());
     measure(evaluations, "untrained encoder", measurements.of_encoder(untrained->encoder()),
             results);
   }

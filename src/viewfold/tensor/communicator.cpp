@@ -22,9 +22,16 @@ using Gloo = c10d::ProcessGroupGloo;
 // Those that are not are noticed by Peers.
 constexpr std::chrono::hours kPatience{24};
 
-// Gloo adds no 16-bit numbers of this kind, but it can carry them.
+// Gloo knows neither bfloat16 nor bool, but it carries others of their sizes.
 at::Tensor as_carried(const at::Tensor& values) {
-  return values.scalar_type() == at::kBFloat16 ? values.view(at::kHalf) : values;
+  switch (values.scalar_type()) {
+    case at::kBFloat16:
+      return values.view(at::kHalf);
+    case at::kBool:
+      return values.view(at::kByte);
+    default:
+      return values;
+  }
 }
 
 void check_values(const at::Tensor& values) {
