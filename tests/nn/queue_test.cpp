@@ -134,5 +134,12 @@ TEST(Momentum, RefusesOtherShapesAndMomentaOutsideTheirRange) {
   EXPECT_THROW(ema_update(target, source, std::nan("")), ContractViolation);
 }
 
+TEST(CosineMomentum, RisesToOneByHalfACosine) {
+  EXPECT_NEAR(cosine_momentum(0.996, 0.0), 0.996, 1e-15);
+  EXPECT_NEAR(cosine_momentum(0.996, 0.5), 0.998, 1e-15);
+  EXPECT_NEAR(cosine_momentum(0.99, 0.5), 0.995, 1e-15);
+  EXPECT_NEAR(cosine_momentum(0.99, 1.0), 1.0, 1e-15);
+}
+
 }  // namespace
 }  // namespace viewfold

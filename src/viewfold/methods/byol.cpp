@@ -1,8 +1,5 @@
 // BYOL (Grill et al., arXiv:2006.07733): predicts what a slowly moving copy of the network makes of
 // the other view; no negatives.
-#include <cmath>
-#include <numbers>
-
 #include "viewfold/methods/method.hpp"
 #include "viewfold/nn/heads.hpp"
 #include "viewfold/nn/losses/cosine.hpp"
@@ -92,7 +89,7 @@ class Byol final : public Method {
   }
 
   void after_optimizer_step(const StepContext& context) override {
-    const double tau = momentum_at(context);
+    const double tau = cosine_momentum(config_.momentum, context.progress());
     ema_update(*target_encoder_, *encoder_, tau);
     ema_update(*target_projector_, *projector_, tau);
   }
@@ -120,12 +117,6 @@ class Byol final : public Method {
       targets.push_back(target_projector_->forward(features));
     }
     return targets;
-  }
-
-  // tau_k = 1 - (1 - tau) (cos(pi k / K) + 1) / 2, Sec. 3.3.
-  [[nodiscard]] double momentum_at(const StepContext& context) const {
-    const double left = (std::cos(std::numbers::pi * context.progress()) + 1.0) / 2.0;
-    return 1.0 - (1.0 - config_.momentum) * left;
   }
 
   ByolConfig config_;

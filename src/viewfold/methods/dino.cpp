@@ -2,7 +2,6 @@
 // moving teacher, from small crops as well; here for encoders such as ResNets.
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include <fmt/format.h>
 
@@ -179,7 +178,7 @@ class Dino final : public Method {
 
   void after_optimizer_step(const StepContext& context) override {
     head_->train_last_layer(true);  // an optimiser takes what requires gradients at its start
-    const double m = momentum_at(context);
+    const double m = cosine_momentum(config_.momentum, context.progress());
     ema_update(*teacher_encoder_, *encoder_, m);
     ema_update(*teacher_head_, *head_, m);
     if (config_.centring) {
@@ -257,12 +256,6 @@ class Dino final : public Method {
     const double share = static_cast<double>(epoch) / static_cast<double>(last);
     return config_.first_teacher_temperature +
            share * (config_.teacher_temperature - config_.first_teacher_temperature);
-  }
-
-  // From the setting to 1, by half a cosine.
-  [[nodiscard]] double momentum_at(const StepContext& context) const {
-    const double left = (std::cos(std::numbers::pi * context.progress()) + 1.0) / 2.0;
-    return 1.0 - (1.0 - config_.momentum) * left;
   }
 
   DinoConfig config_;

@@ -2,7 +2,6 @@
 // copy, from large and small crops, and asks that it is found alike from both sides.
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <optional>
 #include <utility>
 
@@ -165,7 +164,7 @@ class ReLicV2 final : public Method {
   }
 
   void after_optimizer_step(const StepContext& context) override {
-    const double momentum = momentum_at(context);
+    const double momentum = cosine_momentum(config_.momentum, context.progress());
     ema_update(*target_encoder_, *encoder_, momentum);
     ema_update(*target_projector_, *projector_, momentum);
   }
@@ -269,12 +268,6 @@ class ReLicV2 final : public Method {
       }
     }
     return masked;
-  }
-
-  // As BYOL's: 1 - (1 - m) (cos(pi k / K) + 1) / 2 (target_ema in the authors' repository).
-  [[nodiscard]] double momentum_at(const StepContext& context) const {
-    const double left = (std::cos(std::numbers::pi * context.progress()) + 1.0) / 2.0;
-    return 1.0 - (1.0 - config_.momentum) * left;
   }
 
   ReLicV2Config config_;

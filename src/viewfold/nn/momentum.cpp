@@ -1,6 +1,8 @@
 // Implements the momentum copy, all parameters in one call.
 #include "viewfold/nn/momentum.hpp"
 
+#include <cmath>
+#include <numbers>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -51,6 +53,10 @@ void ema_update(torch::nn::Module& target, const torch::nn::Module& source, doub
   RECORD_USER_SCOPE("viewfold::momentum");
   at::_foreach_mul_(pairs.target, m);
   at::_foreach_add_(pairs.target, pairs.source, 1 - m);
+}
+
+double cosine_momentum(double start, double progress) {
+  return 1.0 - (1.0 - start) * (std::cos(std::numbers::pi * progress) + 1.0) / 2.0;
 }
 
 }  // namespace viewfold

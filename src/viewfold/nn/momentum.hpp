@@ -15,4 +15,9 @@ void copy_parameters(const torch::nn::Module& source, torch::nn::Module& target)
 /// m  in [0, 1]. Throws ContractViolation outside it, and when the networks differ in shape.
 void ema_update(torch::nn::Module& target, const torch::nn::Module& source, double m);
 
+/// m of a target network whose momentum rises from `start` to 1 by half a cosine: 1 - (1 - start)
+/// (cos(pi k / K) + 1) / 2 (BYOL, arXiv:2006.07733, Sec. 3.3).
+/// progress  k / K in [0, 1]
+[[nodiscard]] double cosine_momentum(double start, double progress);
+
 }  // namespace viewfold
