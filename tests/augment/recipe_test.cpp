@@ -216,8 +216,9 @@ TEST(Recipe, TheTableListsEachRecipeWithASummary) {
     names.insert(row.name);
     EXPECT_FALSE(row.summary.empty());
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{"appearance", "byol", "dino", "moco_v1", "moco_v2",
-                                               "none", "simclr", "simsiam", "spatial", "swav"}));
+  EXPECT_EQ(names,
+            (std::set<std::string_view>{"appearance", "byol", "dino", "moco_v1", "moco_v2", "none",
+                                        "relicv2", "simclr", "simsiam", "spatial", "swav"}));
 }
 
 TEST(Recipe, OperationsCanBeAddedByName) {

@@ -46,6 +46,32 @@ class FakeDataset : public Dataset {
 
 constexpr std::uint64_t kMuch = 1'000'000'000;
 
+TEST(MakeChanged, ChangesImagesWhenTheyAreReadAndNothingElse) {
+  const auto base = std::make_shared<FakeDataset>(6);
+  const std::shared_ptr<const Dataset> changed = make_changed(
+      base,
+      [](const Image& image, std::size_t index) { return index == 2 ? Image(1, 1, 1) : image; });
+  EXPECT_EQ(changed->size(), 6U);
+  EXPECT_EQ(changed->image(2).height(), 1);
+  EXPECT_EQ(changed->image(1), base->image(1));
+  EXPECT_EQ(changed->name(5), "image5");
+  EXPECT_EQ(testing::labels_of(*changed), testing::labels_of(*base));
+  EXPECT_FALSE(changed->has_annotations());
+}
+
+TEST(MakeImageList, HoldsImagesWithoutLabels) {
+  const auto list =
+      make_image_list({testing::noise(2, 3, 3, PixelType::kUint8, 1), Image(4, 4, 1)});
+  ASSERT_EQ(list->size(), 2U);
+  Image buffer;
+  EXPECT_EQ(list->image(0), testing::noise(2, 3, 3, PixelType::kUint8, 1));
+  EXPECT_EQ(&list->read(1, buffer), &list->read(1, buffer));
+  EXPECT_EQ(list->name(1), "image#1");
+  EXPECT_FALSE(list->label(0).has_value());
+  EXPECT_TRUE(list->class_names().empty());
+  EXPECT_THROW((void)list->image(2), ContractViolation);
+}
+
 TEST(WithAnnotations, GivesThemForTheirImagesAndLeavesTheRestAsItIs) {
   const auto base = std::make_shared<FakeDataset>(3);
   EXPECT_FALSE(base->has_annotations());

@@ -8,6 +8,7 @@
 
 #include "core/test_folder.hpp"
 #include "eval/small_sets.hpp"
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -39,8 +40,8 @@ std::vector<Image> real_images() {
 
 // The exit code of the script; its output goes to the test's.
 int run_script(const std::filesystem::path& folder) {
-  const std::string command = std::string("/usr/bin/python3 ") + VIEWFOLD_SOURCE_DIR +
-                              "/tests/eval/torch_encoder.py " + folder.string();
+  const std::string command = fmt::format("/usr/bin/python3 {}/tests/eval/torch_encoder.py {}",
+                                          VIEWFOLD_SOURCE_DIR, folder.string());
   const int status = std::system(command.c_str());  // NOLINT(cert-env33-c): a fixed command
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

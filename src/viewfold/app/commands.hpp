@@ -14,6 +14,7 @@ void verify_resume_command(Arguments arguments);
 void evaluate_command(Arguments arguments);
 void report_command(Arguments arguments);
 void compare_command(Arguments arguments);
+void audit_command(Arguments arguments);
 void study_command(Arguments arguments);
 void embed_command(Arguments arguments);
 void export_command(Arguments arguments);

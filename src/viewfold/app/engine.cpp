@@ -19,6 +19,7 @@ Command find_command(const std::string& verb) {
                                                         {"resume", resume_command},
                                                         {"verify-resume", verify_resume_command},
                                                         {"evaluate", evaluate_command},
+                                                        {"audit", audit_command},
                                                         {"report", report_command},
                                                         {"compare", compare_command},
                                                         {"study", study_command},

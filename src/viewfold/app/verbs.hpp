@@ -17,6 +17,8 @@ inline constexpr std::array kVerbs{
     Verb{"pretrain", "DATA [settings]", "train an encoder on unlabelled images"},
     Verb{"resume", "RUN", "go on with an interrupted run; ends with the same bits"},
     Verb{"evaluate", "RUN [--on knn,linear]", "measure the encoder of a run on labelled images"},
+    Verb{"audit", "RUN [RUN ...] [--data DATA] [--minutes 10]",
+         "what encoders know, what they ignore, and where they break"},
     Verb{"report", "RUN", "write RUN/report.html, one file that opens offline"},
     Verb{"compare", "RUN RUN [RUN ...] [--out FILE.html]",
          "where the settings of runs differ, their numbers side by side, their curves"},
@@ -35,7 +37,7 @@ inline constexpr std::array kVerbs{
     Verb{"doctor", "", "this machine: threads, instructions, speed, and what will limit"},
     Verb{"verify-resume", "RECIPE|DATA",
          "prove that an interrupted run ends with the same bits here"},
-    Verb{"list", "methods|encoders|datasets|augmentations|recipes|evaluations|operators",
+    Verb{"list", "methods|extensions|encoders|datasets|augmentations|recipes|evaluations|operators",
          "what there is"},
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,6 +19,15 @@ namespace viewfold {
 /// pixels of its stored size, or nothing. Throws ContractViolation unless there is one for each.
 [[nodiscard]] std::unique_ptr<Dataset> with_annotations(std::shared_ptr<const Dataset> base,
                                                         std::vector<Annotations> annotations);
+
+/// The images of `base`, each changed when it is read, on whatever thread; without annotations.
+/// change  makes another image of one of them and its index; const and thread-safe
+[[nodiscard]] std::unique_ptr<Dataset> make_changed(
+    std::shared_ptr<const Dataset> base,
+    std::function<Image(const Image& image, std::size_t index)> change);
+
+/// Images in memory, without labels, named by their place: "image#0".
+[[nodiscard]] std::unique_ptr<Dataset> make_image_list(std::vector<Image> images);
 
 /// The images of `base`, each mirrored: left and right exchanged.
 [[nodiscard]] std::unique_ptr<Dataset> make_mirrored(std::shared_ptr<const Dataset> base);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -153,10 +154,16 @@ json worst_confusions(const Matrix& matrix, const json& classes) {
 }  // namespace
 
 std::string evaluation_title(const std::string& name) {
-  if (name == "knn") {
-    return "Nearest neighbours";
-  }
-  return name == "linear" ? "Linear probe" : name;
+  static const std::map<std::string, std::string> kTitles{{"knn", "Nearest neighbours"},
+                                                          {"linear", "Linear probe"},
+                                                          {"few_labels", "Probe with few labels"},
+                                                          {"clustering", "Clustering"},
+                                                          {"retrieval", "Retrieval"},
+                                                          {"spectrum", "Spread of features"},
+                                                          {"robustness", "Robustness"},
+                                                          {"invariance", "Invariance"}};
+  const auto found = kTitles.find(name);
+  return found == kTitles.end() ? name : found->second;
 }
 
 json result_cards(const std::vector<EvaluationFile>& evaluations) {

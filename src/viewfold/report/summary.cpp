@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "viewfold/report/findings.hpp"
 #include "viewfold/report/results.hpp"
 #include "viewfold/report/text.hpp"
 
@@ -108,6 +109,9 @@ json summary_model(const RunFiles& files) {
   const std::string what = what_ran(files);
   std::vector<std::string> sentences{training_sentence(files, what)};
   for (auto& sentence : result_sentences(files.evaluations)) {
+    sentences.push_back(std::move(sentence));
+  }
+  for (auto& sentence : finding_sentences(files.evaluations)) {
     sentences.push_back(std::move(sentence));
   }
   json alarms = alarms_model(files.metrics);

@@ -112,17 +112,46 @@ class Wrapper : public Dataset {
   BasePointer base_;
 };
 
-class Mirrored : public Wrapper {
+class Changed : public Wrapper {
  public:
-  using Wrapper::Wrapper;
+  using Change = std::function<Image(const Image&, std::size_t)>;
+  Changed(BasePointer base, Change change) : Wrapper(std::move(base)), change_(std::move(change)) {}
+
   [[nodiscard]] bool has_annotations() const override { return false; }
   [[nodiscard]] Annotations annotations(std::size_t /*index*/) const override { return {}; }
   [[nodiscard]] Image image(std::size_t index) const override {
-    const Image original = base().image(index);
-    Image mirrored(original.height(), original.width(), original.bands(), original.type());
-    mirror_rows(original, mirrored);
-    return mirrored;
+    Image buffer;
+    return change_(base().read(index, buffer), index);
   }
+
+ private:
+  Change change_;
+};
+
+class ImageList : public Dataset {
+ public:
+  explicit ImageList(std::vector<Image> images) : images_(std::move(images)) {}
+
+  [[nodiscard]] std::size_t size() const override { return images_.size(); }
+  [[nodiscard]] Image image(std::size_t index) const override {
+    check(index < size(), "index of an image is out of range");
+    return images_[index];
+  }
+  [[nodiscard]] const Image& read(std::size_t index, Image& /*buffer*/) const override {
+    check(index < size(), "index of an image is out of range");
+    return images_[index];
+  }
+  [[nodiscard]] std::string name(std::size_t index) const override {
+    return fmt::format("image#{}", index);
+  }
+  [[nodiscard]] std::optional<std::int64_t> label(std::size_t /*index*/) const override {
+    return std::nullopt;
+  }
+  [[nodiscard]] const std::vector<std::string>& class_names() const override { return none_; }
+
+ private:
+  std::vector<Image> images_;
+  std::vector<std::string> none_;
 };
 
 // Gives each image its bands when it is read.
@@ -272,8 +301,22 @@ Preloaded keep_on_disk(std::shared_ptr<const Dataset> base,
 
 }  // namespace
 
+std::unique_ptr<Dataset> make_changed(
+    std::shared_ptr<const Dataset> base,
+    std::function<Image(const Image& image, std::size_t index)> change) {
+  return std::make_unique<Changed>(std::move(base), std::move(change));
+}
+
+std::unique_ptr<Dataset> make_image_list(std::vector<Image> images) {
+  return std::make_unique<ImageList>(std::move(images));
+}
+
 std::unique_ptr<Dataset> make_mirrored(std::shared_ptr<const Dataset> base) {
-  return std::make_unique<Mirrored>(std::move(base));
+  return make_changed(std::move(base), [](const Image& image, std::size_t /*index*/) {
+    Image mirrored(image.height(), image.width(), image.bands(), image.type());
+    mirror_rows(image, mirrored);
+    return mirrored;
+  });
 }
 
 std::uint64_t estimate_decoded_bytes(const Dataset& dataset, int bands) {

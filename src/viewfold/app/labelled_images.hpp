@@ -1,0 +1,35 @@
+// Labelled images for evaluations: what a run was trained on, or another data set.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "viewfold/app/run_config.hpp"
+#include "viewfold/core/log.hpp"
+#include "viewfold/data/dataset.hpp"
+#include "viewfold/eval/evaluation.hpp"
+
+namespace viewfold {
+
+struct LabelledImages {
+  std::string source;
+  std::shared_ptr<const Dataset> train;
+  std::shared_ptr<const Dataset> test;
+  std::string test_split;  // "test", or how it was made
+};
+
+/// Opens the training and the test images of `source`; where there is no test split, a fifth of the
+/// images, chosen by the seed of the run, is the test set, and a warning says so. Throws DataError
+/// when there are no labels.
+[[nodiscard]] LabelledImages open_labelled(const RunConfig& config,
+                                           const std::string& source,
+                                           LogSink& log);
+
+/// What eval/NAME.json holds of one evaluation, without controls.
+[[nodiscard]] nlohmann::ordered_json result_json(const std::string& name,
+                                                 const EvaluationResult& result,
+                                                 const LabelledImages& images);
+
+}  // namespace viewfold

@@ -1,0 +1,30 @@
+// What an audit found, in words: what an encoder ignores, what it sees, where it breaks.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "viewfold/report/run_files.hpp"
+
+namespace viewfold::report {
+
+/// Sentences about robustness and invariance, where eval/robustness.json and eval/invariance.json
+/// are among the files; none otherwise. What counts as "ignores" and "breaks" is ours:
+///  - breaks under a corruption: more than half of the clean accuracy above chance is lost at one
+///    severity; the first such severity is told
+///  - holds under a corruption: nine tenths of it are left at severity 5
+///  - ignores a transform: mean whitened cosine of 0.8 and more; sees it: below 0.4
+/// Throws DataError that names the file where the numbers are not what they should be.
+[[nodiscard]] std::vector<std::string> finding_sentences(
+    const std::vector<EvaluationFile>& evaluations);
+
+/// The numbers of an audit beside each other: the head, then a row for each number of each
+/// evaluation, with a column for each run; "-" where a run lacks it. Accuracies of single
+/// corruptions are left to the files.
+/// names  of the runs, as many as there are lists
+[[nodiscard]] std::vector<std::vector<std::string>> audit_table(
+    const std::vector<std::string>& names, const std::vector<std::vector<EvaluationFile>>& runs);
+
+}  // namespace viewfold::report

@@ -1,0 +1,90 @@
+// Tests of the findings of an audit in words and as a table.
+#include "viewfold/report/findings.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "viewfold/core/error.hpp"
+
+namespace viewfold::report {
+namespace {
+
+using nlohmann::json;
+
+EvaluationFile robustness(double clean) {
+  return {.path = "eval/robustness.json",
+          .content = {{"evaluation", "robustness"},
+                      {"chance", 0.1},
+                      {"numbers",
+                       {{"clean_accuracy", clean},
+                        {"accuracy", 0.55},
+                        {"accuracy_fog", 0.5},
+                        {"accuracy_severity_1", 0.7}}},
+                      {"accuracy_by_severity",
+                       {{"fog", {0.8, 0.7, 0.6, 0.44, 0.2}},
+                        {"brightness", {0.8, 0.8, 0.79, 0.78, 0.77}},
+                        {"glass_blur", {0.7, 0.6, 0.6, 0.6, 0.5}}}}}};
+}
+
+EvaluationFile invariance() {
+  return {.path = "eval/invariance.json",
+          .content = {
+              {"evaluation", "invariance"},
+              {"numbers", {{"similarity_hue", 0.9}}},
+              {"similarity", {{"hue", 0.9}, {"h_flip", 0.95}, {"rotation", 0.3}, {"scale", 0.6}}}}};
+}
+
+// Clean 0.8 and chance 0.1: broken below 0.45, held from 0.73.
+TEST(FindingSentences, SayWhereItBreaksAndWhereItHolds) {
+  const auto sentences = finding_sentences({robustness(0.8)});
+  ASSERT_EQ(sentences.size(), 3U);
+  EXPECT_EQ(sentences[0],
+            "Corrupted images are told apart in 55.0% of cases, clean ones in 80.0%.");
+  EXPECT_EQ(sentences[1], "It breaks under fog (from severity 4).");
+  EXPECT_EQ(sentences[2], "It holds under brightness.");
+}
+
+TEST(FindingSentences, SayWhatItIgnoresAndSeesTheClearestFirst) {
+  const auto sentences = finding_sentences({invariance()});
+  ASSERT_EQ(sentences.size(), 2U);
+  EXPECT_EQ(sentences[0], "It ignores h flip, hue.");
+  EXPECT_EQ(sentences[1], "It sees rotation.");
+}
+
+TEST(FindingSentences, AreNoneWithoutAnAudit) {
+  EXPECT_TRUE(
+      finding_sentences({{.path = "eval/knn.json",
+                          .content = {{"evaluation", "knn"}, {"numbers", {{"accuracy", 0.5}}}}}})
+          .empty());
+}
+
+TEST(FindingSentences, NameAFileThatLacksItsNumbers) {
+  auto file = robustness(0.8);
+  file.content.erase("accuracy_by_severity");
+  EXPECT_THROW((void)finding_sentences({file}), DataError);
+  file = robustness(0.8);
+  file.content["accuracy_by_severity"]["fog"] = "low";
+  EXPECT_THROW((void)finding_sentences({file}), DataError);
+  file = robustness(0.8);
+  file.content["numbers"].erase("clean_accuracy");
+  try {
+    (void)finding_sentences({file});
+    FAIL() << "there is no clean accuracy";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("robustness.json"), std::string::npos);
+  }
+}
+
+TEST(AuditTable, HasAColumnForEachRunAndLeavesSingleCorruptionsOut) {
+  const auto table = audit_table({"a", "b"}, {{robustness(0.8), invariance()}, {robustness(0.7)}});
+  const std::vector<std::vector<std::string>> expected{
+      {"number", "a", "b"},
+      {"Invariance, similarity hue", "0.9", "-"},
+      {"Robustness, accuracy", "55.0%", "55.0%"},
+      {"Robustness, accuracy severity 1", "70.0%", "70.0%"},
+      {"Robustness, clean accuracy", "80.0%", "70.0%"}};
+  EXPECT_EQ(table, expected);
+}
+
+}  // namespace
+}  // namespace viewfold::report
