@@ -79,6 +79,23 @@ TEST(ExtendedMethod, HasTheSettingsOfItsExtensionsUnderTheirNames) {
   EXPECT_NE(text.find("global_share"), std::string::npos) << text;
 }
 
+TEST(FindMethod, RefusesTargetsThatAreNoFeaturesOfTheImage) {
+  for (const std::string extension : {"inter_clr", "mixsiam"}) {
+    for (const std::string method : {"swav", "dino", "nnclr"}) {
+      EXPECT_NE(message_of(method + "+" + extension).find("features of the image"),
+                std::string::npos)
+          << method;
+    }
+  }
+  EXPECT_EQ(message_of("swav+un_mix"), "");
+}
+
+// Each term stands by itself: the method, its mixture of views, its mixture of images.
+TEST(ExtendedMethod, AddsWhatItsExtensionsStandAt) {
+  const auto known = make_method("simsiam+mixsiam+un_mix")->known_constants(8);
+  EXPECT_NEAR(known.at(0).value, -3.0, 1e-12);
+}
+
 // What the extensions rely on: the sum of the directions is the loss.
 TEST(EveryMethodWithTargets, LosesTheSumOfItsDirections) {
   for (const auto& entry : method_table()) {
@@ -197,6 +214,7 @@ TEST(AugSelf, WithoutWeightsIsTheMethodBitForBit) {
   EXPECT_EQ(alone->module().parameters().size(), both->module().parameters().size());
   const auto batch = noise("simclr");
   EXPECT_EQ(loss_of("simclr", "", batch), loss_of("simclr+aug_self", off, batch));
+  EXPECT_EQ(both->known_constants(8).size(), 1U);
 }
 
 // It looks at features, before any head.
@@ -245,6 +263,8 @@ TEST(AugSelf, RefusesViewsWithoutWhatItIsToTellApart) {
     EXPECT_NE(std::string(error.what()).find("method.aug_self.color"), std::string::npos)
         << error.what();
   }
+  // Small images are not blurred, though their recipe could.
+  EXPECT_THROW((void)make_method("simclr+aug_self", "[aug_self]\nblur = 1.0"), UsageError);
   EXPECT_NO_THROW((void)make_method("simclr+aug_self", "[aug_self]\ncolor = 0.0", "spatial"));
 }
 

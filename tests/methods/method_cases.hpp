@@ -24,7 +24,9 @@ inline std::vector<MethodEntry> all_methods() {
   }
   for (const auto& extension : extension_table()) {
     for (const auto& entry : method_table()) {
-      if (!entry.closed_form && (entry.has_targets || !extension.needs_targets)) {
+      const bool has_embeddings = entry.has_targets && entry.targets_are_embeddings;
+      if (!entry.closed_form && (entry.has_targets || !extension.needs_targets) &&
+          (has_embeddings || !extension.needs_embeddings)) {
         entries.push_back(find_method(entry.name + "+" + std::string(extension.name)));
         break;
       }

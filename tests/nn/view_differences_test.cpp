@@ -66,6 +66,11 @@ TEST(CropDifferences, AreInTheFrameOfTheFirstView) {
               {{0.2F}, {-0.2F}});
 }
 
+TEST(CropDifferences, TakeAViewWithoutACropForTheWhole) {
+  const auto batch = batch_of({{crop(20, 10, 60, 40)}, {OpRecord{}}});
+  expect_rows(crop_differences(batch), {{-0.2F, 0.0F, -0.6F, -0.4F}, {0.2F, 0.0F, 0.6F, 0.4F}});
+}
+
 TEST(ColorDifferences, AreSharesOfTheRanges) {
   const JitterRanges ranges{.brightness = 0.8, .contrast = 0.8, .saturation = 0.0, .hue = 0.2};
   const auto batch = batch_of({{jitter(1.4F, 0.1F)}, {jitter(0.6F, 0.0F)}});

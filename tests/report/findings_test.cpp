@@ -44,6 +44,18 @@ TEST(FindingSentences, SayWhereItBreaksAndWhereItHolds) {
   EXPECT_EQ(sentences[2], "It holds under brightness.");
 }
 
+TEST(FindingSentences, SayNothingOfCorruptionsWhereCleanImagesAreGuessed) {
+  const auto sentences = finding_sentences({robustness(0.14)});
+  ASSERT_EQ(sentences.size(), 1U);
+  EXPECT_NE(sentences[0].find("no better than by guessing (10.0%)"), std::string::npos);
+  auto few = robustness(0.2);  // ten points above chance, but of 50 images
+  few.content["split"] = "test";
+  few.content["counts"] = {{"test", 50}};
+  EXPECT_EQ(finding_sentences({few}).size(), 1U);
+  few.content["counts"] = {{"test", 5000}};
+  EXPECT_GT(finding_sentences({few}).size(), 1U);
+}
+
 TEST(FindingSentences, SayWhatItIgnoresAndSeesTheClearestFirst) {
   const auto sentences = finding_sentences({invariance()});
   ASSERT_EQ(sentences.size(), 2U);
@@ -84,6 +96,17 @@ TEST(AuditTable, HasAColumnForEachRunAndLeavesSingleCorruptionsOut) {
       {"Robustness, accuracy severity 1", "70.0%", "70.0%"},
       {"Robustness, clean accuracy", "80.0%", "70.0%"}};
   EXPECT_EQ(table, expected);
+}
+
+TEST(AuditTable, KeepsNumbersOfOtherImagesApart) {
+  auto here = robustness(0.8);
+  here.content["dataset"] = "here";
+  auto there = robustness(0.8);
+  there.content["dataset"] = "there";
+  const auto table = audit_table({"a", "b"}, {{here}, {there}});
+  ASSERT_EQ(table.size(), 7U);
+  EXPECT_EQ(table[1], (std::vector<std::string>{"Robustness, accuracy (here)", "55.0%", "-"}));
+  EXPECT_EQ(table[4], (std::vector<std::string>{"Robustness, accuracy (there)", "-", "55.0%"}));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -16,12 +17,14 @@
 #include "viewfold/app/pretraining.hpp"
 #include "viewfold/app/terminal.hpp"
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/rng.hpp"
 #include "viewfold/data/subset.hpp"
 #include "viewfold/eval/evaluation.hpp"
 #include "viewfold/eval/features.hpp"
 #include "viewfold/eval/invariance.hpp"
 #include "viewfold/eval/response_curves.hpp"
 #include "viewfold/eval/robustness.hpp"
+#include "viewfold/image/resample.hpp"
 #include "viewfold/report/findings.hpp"
 #include "viewfold/report/report.hpp"
 #include "viewfold/report/run_files.hpp"
@@ -33,16 +36,30 @@ using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kBatch = 250;
+constexpr std::int64_t kRobustnessBank = 10000;  // training images that vote on corrupted ones
+constexpr std::uint64_t kSeed = 0;               // of what is drawn here: alike for all runs
 constexpr const char* kRobustness = "robustness";
 constexpr const char* kInvariance = "invariance";
 
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
 // How many images each part takes.
 struct Sizes {
-  std::int64_t train = 0;        // features of training images
-  std::int64_t test = 0;         // of test images
-  std::int64_t corrupted = 0;    // test images, each corrupted in all ways
-  std::int64_t transformed = 0;  // test images, each transformed in all ways
+  std::int64_t train = std::numeric_limits<std::int64_t>::max();  // features of training images
+  std::int64_t test = std::numeric_limits<std::int64_t>::max();   // of test images
+  // Test images, each corrupted in all ways, and each transformed in all ways.
+  std::int64_t corrupted = std::numeric_limits<std::int64_t>::max();
+  std::int64_t transformed = std::numeric_limits<std::int64_t>::max();
 };
+
+Sizes least_of(const Sizes& a, const Sizes& b) {
+  return {.train = std::min(a.train, b.train),
+          .test = std::min(a.test, b.test),
+          .corrupted = std::min(a.corrupted, b.corrupted),
+          .transformed = std::min(a.transformed, b.transformed)};
+}
 
 // How often an image is encoded for each part that changes images.
 constexpr double kCorruptions = 19.0 * 5.0;
@@ -55,94 +72,128 @@ constexpr double kCorruptedShare = 0.25;
 constexpr double kTransformedShare = 0.15;
 
 // rate  images a second through decoding and encoder
-Sizes fit_sizes(const LabelledImages& images, double rate, double seconds, std::int64_t width) {
+Sizes fit_sizes(const LabelledImages& images, double rate, double seconds) {
   const auto train = static_cast<double>(images.train->size());
   const auto test = static_cast<double>(images.test->size());
   const double share = std::min(1.0, kFeatureShare * seconds * rate / (train + test));
   const auto count = [](double wanted, double least, double most) {
     return static_cast<std::int64_t>(std::clamp(wanted, std::min(least, most), most));
   };
-  // A covariance needs several rows per feature, a class some images.
   const auto classes = static_cast<double>(images.train->class_names().size());
-  const double least = std::max(4.0 * static_cast<double>(width), 20.0 * classes);
-  return {.train = count(share * train, least, train),
+  return {.train = count(share * train, 20.0 * classes, train),
           .test = count(share * test, 10.0 * classes, test),
           .corrupted =
-              count(kCorruptedShare * seconds * rate / kCorruptions, 100.0, std::min(2000.0, test)),
-          .transformed = count(kTransformedShare * seconds * rate / kTransforms, 50.0,
+              count(kCorruptedShare * seconds * rate / kCorruptions, 50.0, std::min(2000.0, test)),
+          .transformed = count(kTransformedShare * seconds * rate / kTransforms, 20.0,
                                std::min(1000.0, test))};
 }
 
-// `count` images, spread evenly: files often come class by class.
-std::shared_ptr<const Dataset> spread(const std::shared_ptr<const Dataset>& images,
-                                      std::int64_t count) {
-  const auto all = static_cast<std::int64_t>(images->size());
-  if (count >= all) {
+// `count` images in random order, each class among them: files often come class by class.
+std::shared_ptr<const Dataset> draw(const std::shared_ptr<const Dataset>& images,
+                                    std::int64_t count) {
+  const auto all = images->size();
+  if (count >= static_cast<std::int64_t>(all)) {
     return images;
   }
-  std::vector<std::uint32_t> indices;
-  for (std::int64_t i = 0; i < count; ++i) {
-    indices.push_back(static_cast<std::uint32_t>(i * all / count));
+  std::vector<std::uint32_t> order(all);
+  Rng(RngKey{.seed = kSeed, .stream = "audit"}).permute(std::span<std::uint32_t>(order));
+  const auto classes = images->class_names().size();
+  std::vector<bool> seen(classes, false);
+  // The first of each class come first, the others after them in their order.
+  std::stable_partition(order.begin(), order.end(), [&](std::uint32_t index) {
+    const auto label = images->label(index);
+    if (!label || seen[static_cast<std::size_t>(*label)]) {
+      return false;
+    }
+    seen[static_cast<std::size_t>(*label)] = true;
+    return true;
+  });
+  order.resize(static_cast<std::size_t>(count));
+  return make_subset(images, std::move(order));
+}
+
+// Images as an encoder sees them, of 8 bits: what changes them then does so at the encoder's own
+// resolution, and takes no longer for large photographs.
+std::shared_ptr<const Dataset> at_input_size(const std::shared_ptr<const Dataset>& images,
+                                             const Preprocess& preprocess) {
+  const auto size = static_cast<int>(preprocess.input_size);
+  const auto bands = static_cast<int>(preprocess.bands);
+  return make_changed(images, [size, bands](const Image& image, std::size_t /*index*/) {
+    const Image bytes = convert_bands(convert_type(image, PixelType::kUint8), bands);
+    return bytes.height() == size && bytes.width() == size ? bytes
+                                                           : resize_center_crop(bytes, size);
+  });
+}
+
+// One over the classes there are, or the share of the largest: what knowing nothing gets.
+double chance_of(const Dataset& images) {
+  std::map<std::int64_t, std::size_t> counts;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    ++counts[images.label(i).value_or(-1)];
   }
-  return make_subset(images, std::move(indices));
+  std::size_t largest = 0;
+  for (const auto& [label, count] : counts) {
+    largest = std::max(largest, count);
+  }
+  return std::max(1.0 / static_cast<double>(counts.size()),
+                  static_cast<double>(largest) / static_cast<double>(images.size()));
 }
 
 // The audit of one run.
 class Audit {
  public:
-  Audit(const RunDir& run, LabelledImages images, double seconds, LogSink& log)
+  Audit(const RunDir& run, LabelledImages images, LogSink& log)
       : run_(run),
-        config_(reopen_config(run)),
         loaded_(read_finished_encoder(run)),
         all_(std::move(images)),
-        log_(log) {
-    const auto preprocess = loaded_.preprocess();
-    const double rate = rate_of(preprocess);
-    sizes_ = fit_sizes(all_, rate, seconds, loaded_.card.feature_dim);
-    log_.info(
-        fmt::format("{}: {:.0f} images a second; features of {} training and {} test images, "
-                    "{} of them corrupted, {} transformed",
-                    run_.path().string(), rate, sizes_.train, sizes_.test, sizes_.corrupted,
-                    sizes_.transformed));
+        log_(log) {}
+
+  [[nodiscard]] const RunDir& run() const { return run_; }
+
+  // What can be done in `seconds`.
+  [[nodiscard]] Sizes sizes_for(double seconds) {
+    constexpr std::int64_t kLooks = 512;
+    const auto some = draw(all_.test, kLooks);
+    (void)features(*draw(all_.test, kBatch));  // warm
+    const auto start = Clock::now();
+    (void)features(*some);
+    return fit_sizes(all_, static_cast<double>(some->size()) / seconds_since(start), seconds);
   }
 
-  // Measures `part`, unless that has been done with as many images. Throws UsageError where the
-  // images do not allow it.
+  void take(const Sizes& sizes) { sizes_ = sizes; }
+
+  // Measures `part`, unless that has been done with about as many images. Throws UsageError and
+  // DataError where the images do not allow it.
   void measure(const std::string& part, bool again) {
-    if (!again && is_done(part)) {
+    const auto before = earlier(part);
+    if (!again && is_done(part, before)) {
       log_.info(fmt::format("  {}: kept from {}", part, run_.eval(part).string()));
       return;
     }
     const auto start = Clock::now();
-    const Json json = part == kRobustness   ? robustness()
-                      : part == kInvariance ? invariance()
-                                            : evaluation(part);
+    Json json = part == kRobustness   ? robustness()
+                : part == kInvariance ? invariance()
+                                      : evaluation(part);
+    json["settings"] = settings_of(part);
+    if (before.is_object() && before.value("dataset", "") == json["dataset"] &&
+        before.value("counts", nlohmann::json()) == json["counts"]) {
+      json["controls"] = before.value("controls", nlohmann::json::object());
+    }
     std::filesystem::create_directories(run_.eval(part).parent_path());
     write_file_atomically(run_.eval(part), json.dump(1) + "\n");
-    const std::chrono::duration<double> took = Clock::now() - start;
-    log_.info(fmt::format("  {}: {}", part, duration_text(took.count())));
+    log_.info(fmt::format("  {}: {}", part, duration_text(seconds_since(start))));
   }
 
  private:
-  [[nodiscard]] double rate_of(const Preprocess& preprocess) {
-    constexpr std::int64_t kLooks = 512;
-    const auto some = spread(all_.test, kLooks);
-    (void)features(*spread(all_.test, kBatch), preprocess);  // warm
-    const auto start = Clock::now();
-    (void)features(*some, preprocess);
-    const std::chrono::duration<double> took = Clock::now() - start;
-    return static_cast<double>(some->size()) / took.count();
-  }
-
-  [[nodiscard]] FeatureSet features(const Dataset& images, const Preprocess& preprocess) {
-    return extract_features(*loaded_.encoder, images, preprocess, kBatch, threads());
+  [[nodiscard]] FeatureSet features(const Dataset& images) {
+    return extract_features(*loaded_.encoder, images, loaded_.preprocess(), kBatch, threads());
   }
   [[nodiscard]] static int threads() { return at::get_num_threads(); }
 
   [[nodiscard]] LabelledImages taken() const {
     return {.source = all_.source,
-            .train = spread(all_.train, sizes_.train),
-            .test = spread(all_.test, sizes_.test),
+            .train = draw(all_.train, sizes_.train),
+            .test = draw(all_.test, sizes_.test),
             .test_split = all_.test_split};
   }
 
@@ -151,45 +202,73 @@ class Audit {
     if (!input_) {
       log_.info("  features ...");
       const auto images = taken();
-      input_ = EvaluationInput{.train = features(*images.train, loaded_.preprocess()),
-                               .test = features(*images.test, loaded_.preprocess()),
+      input_ = EvaluationInput{.train = features(*images.train),
+                               .test = features(*images.test),
                                .classes = all_.train->class_names(),
-                               .seed = static_cast<std::uint64_t>(config_.seed)};
+                               .seed = kSeed};
     }
     return *input_;
   }
 
-  [[nodiscard]] bool is_done(const std::string& part) const {
+  // What the file of a part holds; null where there is none, or it is no result.
+  [[nodiscard]] nlohmann::json earlier(const std::string& part) const {
     std::error_code none;
     if (!std::filesystem::exists(run_.eval(part), none)) {
+      return {};
+    }
+    auto json = nlohmann::json::parse(read_text_file(run_.eval(part)), nullptr, false);
+    return json.is_object() && json.contains("counts") && json["counts"].is_object()
+               ? json
+               : nlohmann::json();
+  }
+
+  // What a result depends on besides images and encoder.
+  [[nodiscard]] static std::string settings_of(const std::string& part) {
+    return part == kRobustness || part == kInvariance
+               ? "audit"
+               : "audit\n" + print_config(*find_evaluation(part).config());
+  }
+
+  [[nodiscard]] bool is_done(const std::string& part, const nlohmann::json& before) const {
+    if (!before.is_object() || before.value("dataset", "") != all_.source ||
+        before.value("settings", "") != settings_of(part)) {
       return false;
     }
-    const auto json = nlohmann::json::parse(read_text_file(run_.eval(part)), nullptr, false);
-    if (json.is_discarded() || !json.is_object() || json.value("dataset", "") != all_.source ||
-        !json.contains("counts")) {
-      return false;
-    }
-    const auto& counts = json["counts"];
-    const auto has = [&counts](const std::string& key, std::int64_t least) {
-      const auto found = counts.find(key);
-      return found != counts.end() && found->is_number() && found->get<std::int64_t>() >= least;
+    // The speed of an encoder is never measured twice alike.
+    constexpr double kAlike = 0.8;
+    const auto has = [&](const std::string& key, std::int64_t wanted, std::size_t most) {
+      const auto found = before["counts"].find(key);
+      const auto least = std::min(wanted, static_cast<std::int64_t>(most));
+      return found != before["counts"].end() && found->is_number() &&
+             found->get<double>() >= kAlike * static_cast<double>(least);
     };
-    if (part == kRobustness || part == kInvariance) {
-      return has("changed", part == kRobustness ? sizes_.corrupted : sizes_.transformed);
-    }
-    return has("train", sizes_.train) && has(all_.test_split, sizes_.test);
+    const auto tested = part == kRobustness   ? sizes_.corrupted
+                        : part == kInvariance ? sizes_.transformed
+                                              : sizes_.test;
+    const auto trained =
+        part == kRobustness ? std::min(sizes_.train, kRobustnessBank) : sizes_.train;
+    return has("train", trained, all_.train->size()) &&
+           has(all_.test_split, tested, all_.test->size());
   }
 
   Json evaluation(const std::string& name) {
     const auto& entry = find_evaluation(name);
-    return result_json(name, entry.run(input(), *entry.config()), taken());
+    const auto result = entry.run(input(), *entry.config());
+    add_result_to_card(run_.card(), name, result);
+    return result_json(name, result, taken());
   }
 
   Json robustness() {
+    const auto images = draw(all_.test, sizes_.corrupted);
+    EvaluationInput bank = input();  // in random order
+    const auto rows = std::min(kRobustnessBank, bank.train.features.size(0));
+    bank.train = {.features = bank.train.features.narrow(0, 0, rows).contiguous(),
+                  .labels = bank.train.labels.defined() ? bank.train.labels.narrow(0, 0, rows)
+                                                        : at::Tensor()};
     const auto measured = measure_robustness(
-        *loaded_.encoder, loaded_.preprocess(), input(),
-        {.images = spread(all_.test, sizes_.corrupted),
-         .seed = static_cast<std::uint64_t>(config_.seed),
+        *loaded_.encoder, loaded_.preprocess(), bank,
+        {.images = at_input_size(images, loaded_.preprocess()),
+         .seed = kSeed,
          .batch_size = kBatch,
          .threads = threads()},
         [this](std::size_t done, std::size_t all) {
@@ -198,8 +277,8 @@ class Audit {
           }
         });
     Json json = result_json(kRobustness, measured.result, taken());
-    json["counts"]["changed"] = sizes_.corrupted;
-    json["chance"] = 1.0 / static_cast<double>(all_.train->class_names().size());
+    json["counts"] = {{"train", rows}, {all_.test_split, images->size()}};
+    json["chance"] = chance_of(*images);
     json["accuracy_by_severity"] = Json::object();
     for (const auto& row : measured.rows) {
       json["accuracy_by_severity"][row.name] = row.accuracy;
@@ -208,47 +287,53 @@ class Audit {
   }
 
   Json invariance() {
-    const auto preprocess = loaded_.preprocess();
     const auto whitening = Whitening::fit(input().train.features);
-    const auto some = spread(all_.test, sizes_.transformed);
+    const auto some = at_input_size(draw(all_.test, sizes_.transformed), loaded_.preprocess());
     std::vector<Image> images;
     for (std::size_t i = 0; i < some->size(); ++i) {
       images.push_back(some->image(i));
     }
-    const auto families = transform_families();
     const auto curves = response_curves(
         [&](const std::vector<Image>& changed) {
-          return features(*make_image_list(changed), preprocess).features;
+          return features(*make_image_list(changed)).features;
         },
-        images, whitening, families);
-    EvaluationResult result;
-    Json similarity = Json::object();
-    Json all = Json::array();
+        images, whitening, transform_families());
+    Json json = result_json(kInvariance, summed_up(curves, images.size(), whitening), taken());
+    json["counts"][all_.test_split] = images.size();
+    json["similarity"] = Json::object();
+    json["curves"] = Json::array();
     for (const auto& curve : curves) {
-      if (const double mean = curve.changed_similarity.mean; std::isfinite(mean)) {
-        result.numbers["similarity_" + curve.family] = mean;
-        similarity[curve.family] = mean;
+      if (std::isfinite(curve.changed_similarity.mean)) {
+        json["similarity"][curve.family] = curve.changed_similarity.mean;
       }
-      all.push_back({{"family", curve.family},
-                     {"unit", curve.unit},
-                     {"identity", curve.identity},
-                     {"strengths", curve.strengths},
-                     {"similarity", curve.similarity},
-                     {"distance", curve.distance}});
+      json["curves"].push_back({{"family", curve.family},
+                                {"unit", curve.unit},
+                                {"identity", curve.identity},
+                                {"strengths", curve.strengths},
+                                {"similarity", curve.similarity},
+                                {"distance", curve.distance}});
     }
-    result.protocol = fmt::format(
-        "cosine of whitened features of {} test images and their transforms, mean over strengths "
-        "other than the identity (after arXiv:2111.11398); whitening by {} training images",
-        images.size(), whitening.images());
-    Json json = result_json(kInvariance, result, taken());
-    json["counts"]["changed"] = sizes_.transformed;
-    json["similarity"] = similarity;
-    json["curves"] = all;
     return json;
   }
 
+  static EvaluationResult summed_up(const std::vector<ResponseCurve>& curves,
+                                    std::size_t images,
+                                    const Whitening& whitening) {
+    EvaluationResult result;
+    for (const auto& curve : curves) {
+      if (std::isfinite(curve.changed_similarity.mean)) {
+        result.numbers["similarity_" + curve.family] = curve.changed_similarity.mean;
+      }
+    }
+    result.protocol = fmt::format(
+        "cosine of whitened features of {} test images and their transforms, which are made of the "
+        "image as it enters the encoder; mean over strengths other than the identity (after "
+        "arXiv:2111.11398); whitening by {} training images",
+        images, whitening.images());
+    return result;
+  }
+
   RunDir run_;
-  RunConfig config_;
   LoadedEncoder loaded_;
   LabelledImages all_;
   LogSink& log_;
@@ -257,12 +342,10 @@ class Audit {
 };
 
 std::vector<std::string> parts_of(const std::optional<std::string>& list) {
-  std::vector<std::string> known;
+  std::vector<std::string> known{kInvariance, kRobustness};
   for (const auto& entry : evaluation_table()) {
     known.emplace_back(entry.name);
   }
-  known.emplace_back(kRobustness);
-  known.emplace_back(kInvariance);
   if (!list) {
     return known;
   }
@@ -280,67 +363,97 @@ std::vector<std::string> parts_of(const std::optional<std::string>& list) {
 }
 
 // What was measured now and before, of all runs.
-void print_findings(const std::vector<RunDir>& runs) {
+void print_findings(const std::vector<Audit>& audits) {
   std::vector<std::string> names;
   std::vector<std::vector<report::EvaluationFile>> files;
-  for (const auto& run : runs) {
-    names.push_back(run.path().filename().string());
-    files.push_back(report::read_run_files(run.path()).evaluations);
+  for (const auto& audit : audits) {
+    names.push_back(audit.run().path().lexically_normal().string());
+    files.push_back(report::read_run_files(audit.run().path()).evaluations);
   }
   fmt::print("\n{}", text_table(report::audit_table(names, files)));
-  for (std::size_t i = 0; i < runs.size(); ++i) {
+  for (std::size_t i = 0; i < audits.size(); ++i) {
     fmt::print("\n{}\n", names[i]);
     for (const auto& sentence : report::finding_sentences(files[i])) {
       fmt::print("  {}\n", sentence);
     }
-    fmt::print("  report: {}\n", runs[i].report().string());
+    fmt::print("  report: {}\n", audits[i].run().report().string());
   }
 }
 
-double minutes_of(Arguments& arguments) {
+double seconds_of(Arguments& arguments) {
   constexpr std::int64_t kDefault = 10;
   const auto minutes = arguments.take_integer("minutes", kDefault);
   if (minutes < 1) {
     throw UsageError("--minutes is 1 or more");
   }
-  return static_cast<double>(minutes);
+  return 60.0 * static_cast<double>(minutes);
+}
+
+// Opens all runs on images that are chosen alike, and lets all take as many as the slowest can.
+std::vector<Audit> open_audits(const std::vector<RunDir>& runs,
+                               const std::optional<std::string>& source,
+                               double seconds,
+                               LogSink& log) {
+  std::vector<Audit> audits;
+  Sizes sizes;
+  for (const auto& run : runs) {
+    RunConfig config = reopen_config(run);
+    config.train.threads = at::get_num_threads();
+    config.seed = kSeed;  // what is held out where there is no test split
+    const auto images =
+        open_labelled(config, absolute_spec(source.value_or(config.data.source)), log);
+    audits.emplace_back(run, images, log);
+    sizes = least_of(sizes, audits.back().sizes_for(seconds / static_cast<double>(runs.size())));
+  }
+  for (auto& audit : audits) {
+    audit.take(sizes);
+  }
+  log.info(
+      fmt::format("at most {} training and {} test images, {} of them corrupted, {} transformed",
+                  sizes.train, sizes.test, sizes.corrupted, sizes.transformed));
+  return audits;
 }
 
 }  // namespace
 
 void audit_command(Arguments arguments) {
+  const auto start = Clock::now();
   std::vector<RunDir> runs{RunDir::open(arguments.take_positional("RUN (a run directory)"))};
   while (arguments.has_positional()) {
     runs.push_back(RunDir::open(arguments.take_positional("RUN")));
   }
   const auto chosen = arguments.take("on");
   const auto parts = parts_of(chosen);
-  const double minutes = minutes_of(arguments);
+  const double seconds = seconds_of(arguments);
   const auto source = arguments.take("data");
   const bool again = arguments.take_flag("again");
-  const auto threads = thread_count(arguments.take_integer("threads", 0));
+  at::set_num_threads(thread_count(arguments.take_integer("threads", 0)));
   arguments.expect_empty({"on", "minutes", "data", "again", "threads"});
-  at::set_num_threads(threads);
   Progress progress = terminal_progress();
   TerminalLog log(progress);
-  for (const auto& run : runs) {
-    RunConfig config = reopen_config(run);
-    config.train.threads = threads;
-    Audit audit(run, open_labelled(config, source.value_or(config.data.source), log),
-                60.0 * minutes / static_cast<double>(runs.size()), log);
+  auto audits = open_audits(runs, source, seconds, log);
+  for (auto& audit : audits) {
+    log.info(audit.run().path().string());
     for (const auto& part : parts) {
+      if (seconds_since(start) > seconds) {
+        log.warning(fmt::format("{} is left out: the time is over (raise --minutes)", part));
+        continue;
+      }
       try {
         audit.measure(part, again);
-      } catch (const UsageError& error) {
-        if (chosen) {
+      } catch (const Error& error) {
+        const bool is_of_images = dynamic_cast<const UsageError*>(&error) != nullptr ||
+                                  (dynamic_cast<const DataError*>(&error) != nullptr &&
+                                   dynamic_cast<const WriteError*>(&error) == nullptr);
+        if (chosen || !is_of_images) {
           throw;
         }
         log.warning(fmt::format("{} is left out: {}", part, error.what()));
       }
     }
-    write_report(run.path(), run.report());
+    write_report(audit.run().path(), audit.run().report());
   }
-  print_findings(runs);
+  print_findings(audits);
 }
 
 }  // namespace viewfold

@@ -173,9 +173,8 @@ void evaluate_command(Arguments arguments) {
     log.info("raw pixels ...");
     measure(evaluations, "raw pixels", measurements.of_pixels(), results);
     log.info("untrained encoder ...");
-    const auto untrained = make_initial_method(config, images.train->size());
-    measure(evaluations, "untrained encoder", measurements.of_encoder(untrained->encoder()),
-            results);
+    const auto untrained = make_initial_encoder(config);
+    measure(evaluations, "untrained encoder", measurements.of_encoder(*untrained), results);
   }
   if (other) {
     log.info(fmt::format("{} ...", *beside));

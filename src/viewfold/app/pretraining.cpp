@@ -290,19 +290,38 @@ ViewPlan view_plan(const RunConfig& config) {
   return make_view_plan(*config.recipe, config.method_entry().views, config.view_size);
 }
 
-std::unique_ptr<Method> make_initial_method(const RunConfig& config, std::size_t samples) {
-  const auto seed = static_cast<std::uint64_t>(config.seed);
-  torch::manual_seed(derive_seed({.seed = seed, .stream = "init"}));
-  auto method =
-      config.method_entry().make(*config.method, {.encoder = encoder_spec(config),
-                                                  .seed = seed,
-                                                  .samples = static_cast<std::int64_t>(samples),
-                                                  .recipe = config.recipe.get()});
-  for (auto& parameter : method->module().parameters()) {
+namespace {
+
+void seed_weights(const RunConfig& config) {
+  torch::manual_seed(
+      derive_seed({.seed = static_cast<std::uint64_t>(config.seed), .stream = "init"}));
+}
+
+void use_channels_last(torch::nn::Module& module) {
+  for (auto& parameter : module.parameters()) {
     if (parameter.dim() == 4) {
       parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
     }
   }
+}
+
+}  // namespace
+
+std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config) {
+  seed_weights(config);  // a method draws those of its encoder first
+  auto encoder = make_encoder(encoder_spec(config));
+  use_channels_last(*encoder);
+  return encoder;
+}
+
+std::unique_ptr<Method> make_initial_method(const RunConfig& config, std::size_t samples) {
+  seed_weights(config);
+  auto method =
+      config.method_entry().make(*config.method, {.encoder = encoder_spec(config),
+                                                  .seed = static_cast<std::uint64_t>(config.seed),
+                                                  .samples = static_cast<std::int64_t>(samples),
+                                                  .recipe = config.recipe.get()});
+  use_channels_last(method->module());
   return method;
 }
 

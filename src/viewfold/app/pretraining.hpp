@@ -35,6 +35,9 @@ struct Experiment {
 /// The views that a run makes of each image.
 [[nodiscard]] ViewPlan view_plan(const RunConfig& config);
 
+/// The encoder with the initial weights of the run, without its method.
+[[nodiscard]] std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config);
+
 /// The method with the initial weights of the run: they depend on its seed alone.
 [[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config,
                                                           std::size_t samples);

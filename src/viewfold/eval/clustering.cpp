@@ -322,10 +322,10 @@ EvaluationResult run(const EvaluationInput& input, const Config& config) {
   result.numbers["purity"] = purity(counts);
   result.protocol = fmt::format(
       "k-means on unit features of {} test images, {} clusters for as many classes, k-means++, the "
-      "tightest of {} starts (Lloyd's steps {}); accuracy by the best matching of one class to "
+      "tightest of {} starts; accuracy by the best matching of one class to "
       "each cluster, nmi by the mean of both entropies; no training images",
-      test.features.size(0), k, settings.restarts,
-      found.has_ended ? "until no image moved" : "stopped before all images stayed");
+      test.features.size(0), k, settings.restarts);
+  result.numbers["has_ended"] = found.has_ended ? 1.0 : 0.0;
   return result;
 }
 

@@ -45,14 +45,16 @@ EvaluationResult run(const EvaluationInput& input, const Config& config) {
   auto result = compare_labels(input.test.labels, predicted, classes);
   result.numbers["train_accuracy"] =
       label_accuracy(input.train.labels, fitted.probe.predict(data.x));
+  result.numbers["l2"] = l2;
+  result.numbers["loss_evaluations"] = static_cast<double>(fitted.evaluations);
+  result.numbers["largest_gradient"] = fitted.gradient;
   result.protocol = fmt::format(
       "linear probe on frozen features: standardised per dimension by training statistics, "
-      "multinomial logistic regression, l2 = {:g}{} beside the summed cross entropy (bias free), "
-      "full-batch L-BFGS from zero, {} evaluations, largest gradient {:.1e}; {} training images, "
-      "{} "
-      "test images",
-      l2, chooses ? " (of 1, 10, 100, 1000 the best on training features held out)" : "",
-      fitted.evaluations, fitted.gradient, data.x.size(0), input.test.features.size(0));
+      "multinomial logistic regression, l2 {} beside the summed cross entropy (bias free), "
+      "full-batch L-BFGS from zero; {} training images, {} test images",
+      chooses ? "of 1, 10, 100, 1000 the best on training features held out"
+              : fmt::format("= {:g}", l2),
+      data.x.size(0), input.test.features.size(0));
   return result;
 }
 

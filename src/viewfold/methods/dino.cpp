@@ -295,6 +295,7 @@ MethodEntry dino_entry() {
        .recipe = "dino",
        .views = 0,
        .has_targets = true,
+       .targets_are_embeddings = false,
        .train_defaults = train_defaults});
 }
 

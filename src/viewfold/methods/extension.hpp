@@ -33,9 +33,11 @@ class Extension {
   /// Its networks and whatever else a checkpoint must hold; null where there is nothing.
   [[nodiscard]] virtual std::shared_ptr<torch::nn::Module> module() { return nullptr; }
 
-  /// The loss of both when that of the method alone stands at `value`, one of its known constants;
-  /// nothing where that is not known.
-  [[nodiscard]] virtual std::optional<double> at_standstill(double /*value*/) const {
+  /// What the loss becomes with this added when that of the method alone stands at `own`, one of
+  /// its known constants, and that with the extensions before this one at `so_far`; nothing where
+  /// that is not known.
+  [[nodiscard]] virtual std::optional<double> at_standstill(double /*own*/,
+                                                            double /*so_far*/) const {
     return std::nullopt;
   }
 };
@@ -52,10 +54,11 @@ struct ExtensionContext {
 /// One row of the table of extensions. `src/viewfold/methods/extensions/<stem>.cpp` defines
 /// `<stem>_entry()`.
 struct ExtensionEntry {
-  std::string_view name;       // the file stem
-  std::string_view paper;      // "arXiv:2003.05438"
-  std::string_view summary;    // one line for `viewfold list extensions`
-  bool needs_targets = false;  // whether it goes with methods that have targets only
+  std::string_view name;          // the file stem
+  std::string_view paper;         // "arXiv:2003.05438"
+  std::string_view summary;       // one line for `viewfold list extensions`
+  bool needs_targets = false;     // whether it goes with methods that have targets only
+  bool needs_embeddings = false;  // ... and with those only whose targets are embeddings
 
   /// Its own settings at the paper's values for this scale.
   std::unique_ptr<Config> (*config)(ImageScale scale) = nullptr;

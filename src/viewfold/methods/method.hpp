@@ -56,8 +56,9 @@ class Method : public Task {
   /// d of outputs(); 0 where MethodEntry::has_targets is false.
   [[nodiscard]] virtual std::int64_t output_dim() const { return 0; }
 
-  /// The part that one direction has in the loss: what step() loses is the sum of this over the
-  /// views that are targets, with the outputs of the other view. Belongs to the last step().
+  /// The part that one direction has in the loss: with two views, what step() loses is the sum of
+  /// this over the views that are targets, with the outputs of the other view (multi-crop methods
+  /// take means over more pairs). Belongs to the last step().
   /// outputs  [N, d]
   /// target   [N, ...], as in MethodStep::targets
   /// returns  [] float32. Throws ContractViolation where MethodEntry::has_targets is false.
@@ -90,6 +91,10 @@ struct MethodEntry {
   /// Whether its loss compares outputs of one view with a target of the other
   /// (Method::pair_loss).
   bool has_targets = false;
+
+  /// Whether a target is a feature of the same image, as outputs are: not an assignment to
+  /// prototypes, and not a feature of another image.
+  bool targets_are_embeddings = true;
 
   /// The method's own settings at the paper's values for this scale.
   std::function<std::unique_ptr<Config>(ImageScale scale)> config = {};

@@ -178,6 +178,7 @@ MethodEntry nnclr_entry() {
        .recipe = "simclr",
        .views = 2,
        .has_targets = true,
+       .targets_are_embeddings = false,
        .train_defaults = train_defaults,
        .check_batch = check_batch});
 }

@@ -57,8 +57,8 @@ struct ReLicV2Config final : Config {
     v.field("include_same_view", include_same_view,
             {.doc = "compare a large view with the target of itself as well"});
     v.field("mask_probability", mask_probability,
-            {.doc = "share of the large views whose background becomes one random grey; the data "
-                    "set needs masks, with class 0 for the background",
+            {.doc = "share of the large views whose background becomes one random grey; for "
+                    "programs that use the library: no data set of the program has masks",
              .min = 0,
              .max = 1});
     v.field("hidden_dim", hidden_dim,

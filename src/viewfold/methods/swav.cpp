@@ -266,6 +266,7 @@ MethodEntry swav_entry() {
        .recipe = "swav",
        .views = 0,
        .has_targets = true,
+       .targets_are_embeddings = false,
        .train_defaults = train_defaults,
        .check_batch = check_batch});
 }

@@ -31,10 +31,15 @@ at::Tensor crop_differences(const ViewBatch& batch) {
   };
   const auto whole_height = column("source_height");
   const auto whole_width = column("source_width");
-  const auto height = column("height").div(whole_height);               // [2, N]
-  const auto width = column("width").div(whole_width);                  // [2, N]
-  const auto y = column("y").div(whole_height).add(height, 0.5);        // [2, N]
-  const auto x = column("x").div(whole_width).add(width, 0.5);          // [2, N]
+  const auto is_cut = whole_height > 0;  // else -1 in every column
+  const auto share = [&](std::string_view name, const at::Tensor& whole, double of_whole) {
+    const auto value = column(name).div(whole);
+    return at::where(is_cut, value, at::full_like(value, of_whole));
+  };
+  const auto height = share("height", whole_height, 1.0);               // [2, N]
+  const auto width = share("width", whole_width, 1.0);                  // [2, N]
+  const auto y = share("y", whole_height, 0.0).add(height, 0.5);        // [2, N]
+  const auto x = share("x", whole_width, 0.0).add(width, 0.5);          // [2, N]
   auto differences = both_orders(at::stack({y, x, height, width}, 2));  // [2N, 4]
   at::Tensor mirrored;
   try {

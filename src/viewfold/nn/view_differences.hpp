@@ -19,7 +19,8 @@ struct JitterRanges {
 // pairs (view 1, view 0), the first view's parameters less the second's. All throw UsageError where
 // no view has the operation.
 
-/// Centre and size of the crops as shares of the image: [dcy, dcx, dh, dw], each in [-1, 1]. Where
+/// Centre and size of the crops as shares of the image: [dcy, dcx, dh, dw], each in [-1, 1]; a view
+/// without a crop (a finished sample of a generator) shows the whole. Where
 /// the first view of a pair is mirrored, its frame counts: both centres are mirrored.
 [[nodiscard]] at::Tensor crop_differences(const ViewBatch& batch);
 

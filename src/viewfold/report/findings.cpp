@@ -2,9 +2,11 @@
 #include "viewfold/report/findings.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -73,6 +75,18 @@ void add_robustness(const EvaluationFile& file, std::vector<std::string>& senten
     throw DataError(fmt::format("{}: \"numbers\" needs \"clean_accuracy\"", file.path.string()));
   }
   const double chance = number_at(file.content, "chance").value_or(0.0);
+  // Below this, clean images are hardly told apart either: two standard errors, and five points.
+  const auto counts = file.content.value("counts", json::object());
+  const double images =
+      number_at(counts, text_at(file.content, "split").value_or("")).value_or(0.0);
+  const double error = images > 0.0 ? std::sqrt(*clean * (1.0 - *clean) / images) : 0.0;
+  if (*clean - chance <= std::max(0.05, 2.0 * error)) {
+    sentences.push_back(
+        fmt::format("Clean images are told apart in {} of cases, no better than by guessing ({}): "
+                    "corruptions say nothing.",
+                    percent(*clean), percent(chance)));
+    return;
+  }
   std::vector<std::string> broken;
   std::vector<std::string> held;
   for (const auto& [name, accuracy] : lists_of(file, "accuracy_by_severity")) {
@@ -149,17 +163,20 @@ std::vector<std::string> finding_sentences(const std::vector<EvaluationFile>& ev
 
 std::vector<std::vector<std::string>> audit_table(
     const std::vector<std::string>& names, const std::vector<std::vector<EvaluationFile>>& runs) {
-  using Key = std::pair<std::string, std::string>;  // evaluation, number
+  using Key = std::tuple<std::string, std::string, std::string>;  // evaluation, subject, number
   std::set<Key> keys;
+  std::map<std::string, std::set<std::string>> subjects;  // of each evaluation
   std::vector<std::map<Key, double>> numbers(runs.size());
   for (std::size_t i = 0; i < runs.size(); ++i) {
     for (const auto& file : runs[i]) {
       const auto evaluation = text_at(file.content, "evaluation").value_or("");
+      const auto subject = evaluation_subject(file.content);
+      subjects[evaluation].insert(subject);
       for (const auto& [name, unused] : file.content["numbers"].items()) {
         const auto value = number_at(file.content["numbers"], name);
         if (value && !is_of_one_corruption(evaluation, name)) {
-          keys.insert({evaluation, name});
-          numbers[i][{evaluation, name}] = *value;
+          keys.insert({evaluation, subject, name});
+          numbers[i][{evaluation, subject, name}] = *value;
         }
       }
     }
@@ -167,11 +184,15 @@ std::vector<std::vector<std::string>> audit_table(
   std::vector<std::vector<std::string>> table{{"number"}};
   table.front().insert(table.front().end(), names.begin(), names.end());
   for (const auto& key : keys) {
-    std::vector<std::string> row{evaluation_title(key.first) + ", " + spoken(key.second)};
+    const auto& [evaluation, subject, number] = key;
+    // Numbers of other images stand in rows of their own.
+    std::vector<std::string> row{
+        fmt::format("{}, {}{}", evaluation_title(evaluation), spoken(number),
+                    subjects[evaluation].size() > 1 ? fmt::format(" ({})", subject) : "")};
     for (const auto& of_run : numbers) {
       const auto found = of_run.find(key);
       row.push_back(
-          worded(key.second, found == of_run.end() ? std::nullopt : std::optional(found->second)));
+          worded(number, found == of_run.end() ? std::nullopt : std::optional(found->second)));
     }
     table.push_back(std::move(row));
   }

@@ -32,22 +32,6 @@ std::string title_of(const json& evaluation) {
   return evaluation_title(evaluation["evaluation"]);
 }
 
-// "fashion-mnist, test, 10,000 images", as much of it as is known.
-std::string subject_of(const json& evaluation) {
-  std::vector<std::string> parts;
-  if (const auto dataset = text_at(evaluation, "dataset")) {
-    parts.push_back(last_part(*dataset));
-  }
-  const std::string split = text_at(evaluation, "split").value_or("");
-  if (!split.empty()) {
-    parts.push_back(split);
-  }
-  if (const auto count = number_at(evaluation.value("counts", json::object()), split)) {
-    parts.push_back(readable(*count) + " images");
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
 std::vector<Control> controls_of(const json& evaluation) {
   std::vector<Control> controls;
   const auto found = evaluation.find("controls");
@@ -153,6 +137,21 @@ json worst_confusions(const Matrix& matrix, const json& classes) {
 
 }  // namespace
 
+std::string evaluation_subject(const json& evaluation) {
+  std::vector<std::string> parts;
+  if (const auto dataset = text_at(evaluation, "dataset")) {
+    parts.push_back(last_part(*dataset));
+  }
+  const std::string split = text_at(evaluation, "split").value_or("");
+  if (!split.empty()) {
+    parts.push_back(split);
+  }
+  if (const auto count = number_at(evaluation.value("counts", json::object()), split)) {
+    parts.push_back(readable(*count) + " images");
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 std::string evaluation_title(const std::string& name) {
   static const std::map<std::string, std::string> kTitles{{"knn", "Nearest neighbours"},
                                                           {"linear", "Linear probe"},
@@ -182,7 +181,7 @@ json result_cards(const std::vector<EvaluationFile>& evaluations) {
     const auto protocol = text_at(content, "protocol");
     const auto remark = verdict(content);
     cards.push_back({{"title", title_of(content)},
-                     {"subject", subject_of(content)},
+                     {"subject", evaluation_subject(content)},
                      {"value", percent(*accuracy)},
                      {"protocol", protocol ? json(*protocol) : json()},
                      {"bars", std::move(bars)},
@@ -209,7 +208,7 @@ json result_table(const std::vector<EvaluationFile>& evaluations) {
         cells.push_back(controls.contains(name) ? worded_or(controls[name], key, "") : "");
       }
       rows.push_back({{"evaluation", title_of(content)},
-                      {"subject", subject_of(content)},
+                      {"subject", evaluation_subject(content)},
                       {"number", key},
                       {"value", worded_or(content["numbers"], key, "not a number")},
                       {"cells", std::move(cells)}});
@@ -250,7 +249,7 @@ std::vector<std::string> result_sentences(const std::vector<EvaluationFile>& eva
                                      control.name));
     }
     std::string sentence = fmt::format("{}: {} accuracy", title_of(content), percent(*accuracy));
-    if (const std::string subject = subject_of(content); !subject.empty()) {
+    if (const std::string subject = evaluation_subject(content); !subject.empty()) {
       sentence += fmt::format(" on {}", subject);
     }
     if (!controls.empty()) {

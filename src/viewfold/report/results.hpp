@@ -13,6 +13,10 @@ namespace viewfold::report {
 /// An evaluation as people call it: "Linear probe" for "linear".
 [[nodiscard]] std::string evaluation_title(const std::string& name);
 
+/// Which images an evaluation is of, as much of it as is known: "fashion-mnist, test, 10,000
+/// images".
+[[nodiscard]] std::string evaluation_subject(const nlohmann::json& evaluation);
+
 /// One object per evaluation with an accuracy: {"title", "subject", "value", "protocol" (or null),
 /// "bars": [{"label", "value", "width" (percent), "is_control"}], "verdict" (or null)}.
 [[nodiscard]] nlohmann::json result_cards(const std::vector<EvaluationFile>& evaluations);

@@ -107,7 +107,9 @@ RobustnessResult measure_robustness(Encoder& encoder,
   add_means(measured.rows, clean, measured.result);
   measured.result.protocol = fmt::format(
       "common corruptions (arXiv:1903.12261) at severities 1 to 5 of {} test images, kNN vote (k = "
-      "200, T = 0.1) of {} clean training images; means over the kinds of the benchmark",
+      "200, T = 0.1) of {} clean training images; means over the kinds of the benchmark, made of "
+      "the "
+      "image as the data set gives it (an audit: as it enters the encoder)",
       spec.images->size(), bank.train.features.size(0));
   return measured;
 }

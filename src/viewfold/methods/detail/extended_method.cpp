@@ -86,7 +86,7 @@ class ExtendedMethod final : public Method {
     for (auto constant : method_->known_constants(batch_size)) {
       std::optional<double> value = constant.value;
       for (const auto& [name, extension] : extensions_) {
-        value = value ? extension->at_standstill(*value) : std::nullopt;
+        value = value ? extension->at_standstill(constant.value, *value) : std::nullopt;
       }
       if (value) {
         constant.name += " and what extensions add";
@@ -119,18 +119,26 @@ std::unique_ptr<Method> make_extended(const MethodEntry& base,
   return std::make_unique<ExtendedMethod>(std::move(method), std::move(made));
 }
 
+bool fit(const MethodEntry& base, const ExtensionEntry& extension) {
+  const bool has_embeddings = base.has_targets && base.targets_are_embeddings;
+  return (base.has_targets || !extension.needs_targets) &&
+         (has_embeddings || !extension.needs_embeddings);
+}
+
 void check_fit(const MethodEntry& base, const Extensions& extensions) {
   for (std::size_t i = 0; i < extensions.size(); ++i) {
-    if (extensions[i]->needs_targets && !base.has_targets) {
+    if (!fit(base, *extensions[i])) {
       std::vector<std::string> names;
       for (const auto& entry : method_table()) {
-        if (entry.has_targets) {
+        if (fit(entry, *extensions[i])) {
           names.push_back(entry.name);
         }
       }
-      throw UsageError(
-          fmt::format("{} compares views with targets, and {} has none (it goes with {})",
-                      extensions[i]->name, base.name, fmt::join(names, ", ")));
+      throw UsageError(fmt::format(
+          "{} needs a method whose views have targets{}, and {} is none (it goes with {})",
+          extensions[i]->name,
+          extensions[i]->needs_embeddings ? " that are features of the image" : "", base.name,
+          fmt::join(names, ", ")));
     }
     if (base.closed_form) {
       throw UsageError(

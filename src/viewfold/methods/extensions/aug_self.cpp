@@ -80,7 +80,7 @@ class AugSelf final : public Extension {
       if (weight == 0.0) {
         return;
       }
-      if (!has_operation(recipe, op)) {
+      if (!has_operation(recipe, op) || largest_setting(recipe, op, "probability") == 0.0) {
         throw UsageError(
             fmt::format("aug_self is to tell {} apart, and the views are made without "
                         "{} (set method.aug_self.{} to 0 or take another recipe)",
@@ -94,8 +94,15 @@ class AugSelf final : public Extension {
     };
     add({.name = "crop", .target = crop_differences}, config.crop, "random_resized_crop", 4);
     add({.name = "color",
-         .target = [ranges = jitter_ranges(recipe)](
-                       const ViewBatch& batch) { return color_differences(batch, ranges); }},
+         .target =
+             [ranges = jitter_ranges(recipe)](const ViewBatch& batch) {
+               auto applied = ranges;
+               if (batch.groups.front().size(1) != 3) {  // drawn, and not applied
+                 applied.saturation = 0.0;
+                 applied.hue = 0.0;
+               }
+               return color_differences(batch, applied);
+             }},
         config.color, "color_jitter", 4);
     add({.name = "flip", .target = equal_flips, .is_flag = true}, config.flip, "horizontal_flip",
         1);
@@ -125,6 +132,11 @@ class AugSelf final : public Extension {
   }
 
   std::shared_ptr<torch::nn::Module> module() override { return predictors_; }
+
+  // What the predictors lose when features tell nothing is not known.
+  [[nodiscard]] std::optional<double> at_standstill(double /*own*/, double so_far) const override {
+    return parts_.empty() ? std::optional(so_far) : std::nullopt;
+  }
 
  private:
   static at::Tensor loss_of(const Part& part, const at::Tensor& pairs, const ViewBatch& batch) {

@@ -229,7 +229,7 @@ class InterClr final : public Extension {
       const auto inter = inter_loss(queries, indices, processes);
       step.output.loss =
           step.output.loss.mul(config_.intra_weight).add(inter.mul(config_.inter_weight));
-      step.output.scalars.emplace_back("inter_loss", inter.item<double>());
+      step.output.scalars.emplace_back("inter_loss", mean_of(inter, processes));
     }
     bank_->write(indices, all_keys, config_.bank_momentum);
     if (compares) {
@@ -240,12 +240,12 @@ class InterClr final : public Extension {
   std::shared_ptr<torch::nn::Module> module() override { return module_; }
 
   // Where all outputs are alike, so are all cosines. On the arc it would matter at which cosine.
-  [[nodiscard]] std::optional<double> at_standstill(double value) const override {
+  [[nodiscard]] std::optional<double> at_standstill(double /*own*/, double so_far) const override {
     if (margin_.kind == MarginKind::kArc) {
       return std::nullopt;
     }
     const double ahead = std::exp(config_.margin / config_.temperature);
-    return config_.intra_weight * value +
+    return config_.intra_weight * so_far +
            config_.inter_weight * std::log1p(static_cast<double>(config_.negatives) * ahead);
   }
 
@@ -293,6 +293,13 @@ class InterClr final : public Extension {
     return inter_image(query, positives, negatives, margin_, config_.temperature).mul(share);
   }
 
+  // The mean over the processes, as the loss of the whole batch is.
+  [[nodiscard]] static double mean_of(const at::Tensor& share, const Communicator& processes) {
+    const auto sum = share.detach().to(at::kDouble).reshape({1}).clone();
+    processes.all_reduce_sum(sum);
+    return sum.item<double>() / processes.size();
+  }
+
   // Lets labels and clusters follow the rows that have been written.
   void follow(const at::Tensor& indices, std::int64_t step, StepOutput& output) {
     auto clusters = config_.clusters;
@@ -324,7 +331,8 @@ ExtensionEntry inter_clr_entry() {
       {.name = "inter_clr",
        .paper = "arXiv:2008.11702",
        .summary = "contrasts every image with others of its cluster, too, by a bank of all images",
-       .needs_targets = true});
+       .needs_targets = true,
+       .needs_embeddings = true});
 }
 
 }  // namespace viewfold::extensions

@@ -56,17 +56,20 @@ class MixSiam final : public Extension {
           "mixsiam needs a target of both views (take simsiam or byol, or a symmetric MoCo: "
           "--method.symmetric true)");
     }
+    if (config_.weight == 0.0) {
+      return;  // no batch norm sees a mixture either
+    }
     const auto outputs = method_.outputs(mixed(batch).images);  // [N, d]
     // Twice one direction: a method's own loss has two.
     const auto added =
         method_.pair_loss(outputs, target_of(targets[0].detach(), targets[1].detach()), context)
             .mul(2.0 * config_.weight);
-    step.output.scalars.emplace_back("mixed_loss", added.item<double>());
+    step.output.scalars.emplace_back("mixsiam_loss", added.item<double>());
     step.output.loss = step.output.loss.add(added);
   }
 
-  [[nodiscard]] std::optional<double> at_standstill(double value) const override {
-    return value * (1.0 + config_.weight);
+  [[nodiscard]] std::optional<double> at_standstill(double own, double so_far) const override {
+    return so_far + config_.weight * own;
   }
 
  private:
@@ -99,7 +102,8 @@ ExtensionEntry mixsiam_entry() {
       {.name = "mixsiam",
        .paper = "arXiv:2111.02679",
        .summary = "a mixture of both views predicts the larger of their features",
-       .needs_targets = true});
+       .needs_targets = true,
+       .needs_embeddings = true});
 }
 
 }  // namespace viewfold::extensions

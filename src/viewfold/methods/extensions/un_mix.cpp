@@ -1,5 +1,6 @@
 // Un-Mix (Shen et al., arXiv:2003.05438): a mixture of two images agrees with the targets of both,
-// with each as far as it is seen.
+// with each as far as it is seen. With SwAV the authors let clean views predict the code of the
+// mixture as well; here no target is made of a mixture.
 #include <cmath>
 
 #include <torch/torch.h>
@@ -50,13 +51,13 @@ class UnMix final : public Extension {
         added = added.defined() ? added.add(loss) : loss;
       }
     }
-    step.output.scalars.emplace_back("mixed_loss", added.item<double>());
+    step.output.scalars.emplace_back("un_mix_loss", added.item<double>());
     step.output.loss = step.output.loss.add(added);
   }
 
   // The weights of a mixture's two terms are 1 together.
-  [[nodiscard]] std::optional<double> at_standstill(double value) const override {
-    return 2.0 * value;
+  [[nodiscard]] std::optional<double> at_standstill(double own, double so_far) const override {
+    return so_far + own;
   }
 
  private:
