@@ -125,6 +125,7 @@ void add_invariance(const EvaluationFile& file, std::vector<std::string>& senten
     }
     std::sort(list.begin(), list.end());  // the clearest first
     std::vector<std::string> names;
+    names.reserve(list.size());
     for (const auto& [value, name] : list) {
       names.push_back(name);
     }
@@ -148,6 +149,24 @@ std::string worded(const std::string& number, std::optional<double> value) {
   return is_share ? percent(*value) : readable(*value);
 }
 
+using Key = std::tuple<std::string, std::string, std::string>;  // evaluation, subject, number
+using Numbers = std::map<Key, double>;
+
+Numbers numbers_of(const std::vector<EvaluationFile>& files) {
+  Numbers numbers;
+  for (const auto& file : files) {
+    const auto evaluation = text_at(file.content, "evaluation").value_or("");
+    const auto subject = evaluation_subject(file.content);
+    for (const auto& [name, unused] : file.content["numbers"].items()) {
+      const auto value = number_at(file.content["numbers"], name);
+      if (value && !is_of_one_corruption(evaluation, name)) {
+        numbers[{evaluation, subject, name}] = *value;
+      }
+    }
+  }
+  return numbers;
+}
+
 }  // namespace
 
 std::vector<std::string> finding_sentences(const std::vector<EvaluationFile>& evaluations) {
@@ -163,22 +182,14 @@ std::vector<std::string> finding_sentences(const std::vector<EvaluationFile>& ev
 
 std::vector<std::vector<std::string>> audit_table(
     const std::vector<std::string>& names, const std::vector<std::vector<EvaluationFile>>& runs) {
-  using Key = std::tuple<std::string, std::string, std::string>;  // evaluation, subject, number
   std::set<Key> keys;
   std::map<std::string, std::set<std::string>> subjects;  // of each evaluation
-  std::vector<std::map<Key, double>> numbers(runs.size());
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    for (const auto& file : runs[i]) {
-      const auto evaluation = text_at(file.content, "evaluation").value_or("");
-      const auto subject = evaluation_subject(file.content);
-      subjects[evaluation].insert(subject);
-      for (const auto& [name, unused] : file.content["numbers"].items()) {
-        const auto value = number_at(file.content["numbers"], name);
-        if (value && !is_of_one_corruption(evaluation, name)) {
-          keys.insert({evaluation, subject, name});
-          numbers[i][{evaluation, subject, name}] = *value;
-        }
-      }
+  std::vector<Numbers> numbers;
+  for (const auto& files : runs) {
+    numbers.push_back(numbers_of(files));
+    for (const auto& [key, value] : numbers.back()) {
+      keys.insert(key);
+      subjects[std::get<0>(key)].insert(std::get<1>(key));
     }
   }
   std::vector<std::vector<std::string>> table{{"number"}};
@@ -186,9 +197,9 @@ std::vector<std::vector<std::string>> audit_table(
   for (const auto& key : keys) {
     const auto& [evaluation, subject, number] = key;
     // Numbers of other images stand in rows of their own.
+    const auto where = subjects[evaluation].size() > 1 ? fmt::format(" ({})", subject) : "";
     std::vector<std::string> row{
-        fmt::format("{}, {}{}", evaluation_title(evaluation), spoken(number),
-                    subjects[evaluation].size() > 1 ? fmt::format(" ({})", subject) : "")};
+        fmt::format("{}, {}{}", evaluation_title(evaluation), spoken(number), where)};
     for (const auto& of_run : numbers) {
       const auto found = of_run.find(key);
       row.push_back(

@@ -153,16 +153,16 @@ std::string evaluation_subject(const json& evaluation) {
 }
 
 std::string evaluation_title(const std::string& name) {
-  static const std::map<std::string, std::string> kTitles{{"knn", "Nearest neighbours"},
-                                                          {"linear", "Linear probe"},
-                                                          {"few_labels", "Probe with few labels"},
-                                                          {"clustering", "Clustering"},
-                                                          {"retrieval", "Retrieval"},
-                                                          {"spectrum", "Spread of features"},
-                                                          {"robustness", "Robustness"},
-                                                          {"invariance", "Invariance"}};
-  const auto found = kTitles.find(name);
-  return found == kTitles.end() ? name : found->second;
+  static const std::map<std::string, std::string> titles{{"knn", "Nearest neighbours"},
+                                                         {"linear", "Linear probe"},
+                                                         {"few_labels", "Probe with few labels"},
+                                                         {"clustering", "Clustering"},
+                                                         {"retrieval", "Retrieval"},
+                                                         {"spectrum", "Spread of features"},
+                                                         {"robustness", "Robustness"},
+                                                         {"invariance", "Invariance"}};
+  const auto found = titles.find(name);
+  return found == titles.end() ? name : found->second;
 }
 
 json result_cards(const std::vector<EvaluationFile>& evaluations) {

@@ -84,18 +84,25 @@ class NumberReader final : public FieldVisitor {
   std::optional<double> value_;
 };
 
-// Calls `take(step)` for every step of the recipe that is `op`.
-template <class Take>
-void for_each_step(const RecipeConfig& recipe, std::string_view op, const Take& take) {
-  for (const auto& group : recipe.groups()) {
-    for (const auto& steps : group.pipelines) {
-      for (const auto& made : steps) {
-        if (made.op == op) {
-          take(made);
-        }
-      }
+void add_steps(const std::vector<PipelineStep>& pipeline,
+               std::string_view op,
+               std::vector<const PipelineStep*>& found) {
+  for (const auto& made : pipeline) {
+    if (made.op == op) {
+      found.push_back(&made);
     }
   }
+}
+
+// Every step of the recipe that is `op`.
+std::vector<const PipelineStep*> steps_of(const RecipeConfig& recipe, std::string_view op) {
+  std::vector<const PipelineStep*> found;
+  for (const auto& group : recipe.groups()) {
+    for (const auto& pipeline : group.pipelines) {
+      add_steps(pipeline, op, found);
+    }
+  }
+  return found;
 }
 
 PipelineStep step(std::string_view op, std::initializer_list<Setting> settings) {
@@ -365,22 +372,20 @@ const Recipe& find_recipe(std::string_view name) {
 }  // namespace
 
 bool has_operation(const RecipeConfig& recipe, std::string_view op) {
-  bool found = false;
-  for_each_step(recipe, op, [&found](const PipelineStep& /*step*/) { found = true; });
-  return found;
+  return !steps_of(recipe, op).empty();
 }
 
 std::optional<double> largest_setting(const RecipeConfig& recipe,
                                       std::string_view op,
                                       std::string_view field) {
   std::optional<double> largest;
-  for_each_step(recipe, op, [&](const PipelineStep& made) {
+  for (const auto* made : steps_of(recipe, op)) {
     NumberReader reader(field);
-    made.config->visit(reader);
+    made->config->visit(reader);
     if (reader.value() && (!largest || *reader.value() > *largest)) {
       largest = reader.value();
     }
-  });
+  }
   return largest;
 }
 
