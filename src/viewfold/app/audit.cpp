@@ -112,6 +112,13 @@ std::shared_ptr<const Dataset> draw(const std::shared_ptr<const Dataset>& images
   return make_subset(images, std::move(order));
 }
 
+// `count` of the numbers 0 .. all - 1 in random order: [count] int64.
+at::Tensor some_rows(std::int64_t all, std::int64_t count) {
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(all));
+  Rng(RngKey{.seed = kSeed, .stream = "audit"}).permute(std::span<std::uint32_t>(order));
+  return at::tensor(std::vector<std::int64_t>(order.begin(), order.begin() + count), at::kLong);
+}
+
 // Images as an encoder sees them, of 8 bits: what changes them then does so at the encoder's own
 // resolution, and takes no longer for large photographs.
 std::shared_ptr<const Dataset> at_input_size(const std::shared_ptr<const Dataset>& images,
@@ -260,11 +267,11 @@ class Audit {
 
   Json robustness() {
     const auto images = draw(all_.test, sizes_.corrupted);
-    EvaluationInput bank = input();  // in random order
+    EvaluationInput bank = input();
     const auto rows = std::min(kRobustnessBank, bank.train.features.size(0));
-    bank.train = {.features = bank.train.features.narrow(0, 0, rows).contiguous(),
-                  .labels = bank.train.labels.defined() ? bank.train.labels.narrow(0, 0, rows)
-                                                        : at::Tensor()};
+    const auto some = some_rows(bank.train.features.size(0), rows);
+    bank.train = {.features = bank.train.features.index_select(0, some),
+                  .labels = bank.train.labels.index_select(0, some)};
     const auto measured = measure_robustness(
         *loaded_.encoder, loaded_.preprocess(), bank,
         {.images = at_input_size(images, loaded_.preprocess()),
