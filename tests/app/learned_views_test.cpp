@@ -206,7 +206,7 @@ TEST_F(FittedManifold, DamagedIsNamed) {
   std::filesystem::create_directories(file("broken"));
   std::ofstream(file("broken/neighbourhoods.safetensors")) << "nothing";
   const auto ended = run_program(
-      *folder_, with(small_run("pictures", "other"), {"--views.learned.from", "broken"}));
+      *folder_, with(small_run("pictures", "of_damaged"), {"--views.learned.from", "broken"}));
   EXPECT_EQ(ended.code, 3);
   EXPECT_TRUE(contains(ended.err, "neighbourhoods.safetensors")) << ended.err;
 }
