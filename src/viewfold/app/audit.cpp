@@ -88,6 +88,13 @@ Sizes fit_sizes(const LabelledImages& images, double rate, double seconds) {
                                std::min(1000.0, test))};
 }
 
+// The numbers 0 .. count - 1, in the same order whenever it is asked for.
+std::vector<std::uint32_t> random_order(std::size_t count) {
+  std::vector<std::uint32_t> order(count);
+  Rng(RngKey{.seed = kSeed, .stream = "audit"}).permute(std::span<std::uint32_t>(order));
+  return order;
+}
+
 // `count` images in random order, each class among them: files often come class by class.
 std::shared_ptr<const Dataset> draw(const std::shared_ptr<const Dataset>& images,
                                     std::int64_t count) {
@@ -95,8 +102,7 @@ std::shared_ptr<const Dataset> draw(const std::shared_ptr<const Dataset>& images
   if (count >= static_cast<std::int64_t>(all)) {
     return images;
   }
-  std::vector<std::uint32_t> order(all);
-  Rng(RngKey{.seed = kSeed, .stream = "audit"}).permute(std::span<std::uint32_t>(order));
+  auto order = random_order(all);
   const auto classes = images->class_names().size();
   std::vector<bool> seen(classes, false);
   // The first of each class come first, the others after them in their order.
@@ -114,8 +120,7 @@ std::shared_ptr<const Dataset> draw(const std::shared_ptr<const Dataset>& images
 
 // `count` of the numbers 0 .. all - 1 in random order: [count] int64.
 at::Tensor some_rows(std::int64_t all, std::int64_t count) {
-  std::vector<std::uint32_t> order(static_cast<std::size_t>(all));
-  Rng(RngKey{.seed = kSeed, .stream = "audit"}).permute(std::span<std::uint32_t>(order));
+  const auto order = random_order(static_cast<std::size_t>(all));
   return at::tensor(std::vector<std::int64_t>(order.begin(), order.begin() + count), at::kLong);
 }
 
