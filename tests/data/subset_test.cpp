@@ -106,6 +106,38 @@ TEST(Subset, GivesTheChosenImagesInTheirOrder) {
   EXPECT_THROW((void)make_subset(base, {10}), ContractViolation);
 }
 
+std::vector<int> class_counts(const Dataset& images, const std::vector<std::uint32_t>& chosen) {
+  std::vector<int> counts(images.class_names().size(), 0);
+  for (const auto index : chosen) {
+    ++counts[static_cast<std::size_t>(*images.label(index))];
+  }
+  return counts;
+}
+
+TEST(LongTail, GivesEachClassItsShareAsFarAsItsImagesGo) {
+  const FakeDataset images(200);  // a hundred of each class
+  EXPECT_EQ(class_counts(images, long_tail(images, 10.0, 0, 1)), (std::vector<int>{100, 10}));
+  EXPECT_EQ(class_counts(images, long_tail(images, 10.0, 55, 1)), (std::vector<int>{50, 5}));
+  EXPECT_EQ(class_counts(images, long_tail(images, 1.0, 50, 1)), (std::vector<int>{25, 25}));
+  EXPECT_EQ(class_counts(images, long_tail(images, 1e6, 0, 1)), (std::vector<int>{100, 1}));
+}
+
+TEST(LongTail, DrawsAscendingDistinctImagesByTheSeed) {
+  const FakeDataset images(200);
+  const auto chosen = long_tail(images, 3.0, 60, 1);
+  for (std::size_t i = 1; i < chosen.size(); ++i) {
+    EXPECT_LT(chosen[i - 1], chosen[i]);
+  }
+  EXPECT_EQ(chosen, long_tail(images, 3.0, 60, 1));
+  EXPECT_NE(chosen, long_tail(images, 3.0, 60, 2));
+}
+
+TEST(LongTail, NeedsImagesOfEveryClass) {
+  EXPECT_THROW((void)long_tail(FakeDataset(1), 2.0, 0, 1), DataError);
+  EXPECT_THROW((void)long_tail(*make_image_list({Image(1, 1, 1)}), 2.0, 0, 1), DataError);
+  EXPECT_THROW((void)long_tail(FakeDataset(10), 0.5, 0, 1), ContractViolation);
+}
+
 TEST(Preload, HoldsEveryImageAsItIsStored) {
   const auto base = std::make_shared<FakeDataset>(20);
   for (const int threads : {1, 3}) {

@@ -42,6 +42,18 @@ void DataConfig::visit(FieldVisitor& v) {
                   "by that much anyway, and at every access; auto does for photographs of 1024 px "
                   "and more",
            .choices = {"auto", "on", "off"}});
+  v.field(
+      "imbalance", imbalance,
+      {.doc = "to learn from a long tail of classes: how many times more images the first class "
+              "has than the last; 1 takes the images as they are, more reads their labels",
+       .min = 1,
+       .max = 1e6});
+  v.field("corruption", corruption,
+          {.doc = "to learn from spoilt images: gamma:0.2, global_shuffle:8, local_shuffle:4, or a "
+                  "common corruption with its severity, fog:3 (see docs/audits.md)"});
+  v.field("corruption_policy", corruption_policy,
+          {.doc = "whether each image is spoilt in its own way, or all in the same",
+           .choices = {"per_image", "fixed"}});
 }
 
 void ChosenEncoderConfig::visit(FieldVisitor& v) {

@@ -25,6 +25,9 @@ struct DataConfig final : Config {
   double memory_gb = 4.0;
   double cache_gb = 20.0;
   std::string reduce_jpeg = "auto";
+  double imbalance = 1.0;
+  std::string corruption;
+  std::string corruption_policy = "per_image";
   void visit(FieldVisitor& v) override;
 };
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "viewfold/augment/corrupted_images.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/rng.hpp"
 #include "viewfold/data/subset.hpp"
@@ -27,6 +28,30 @@ std::shared_ptr<const Dataset> limited(std::shared_ptr<const Dataset> dataset,
   chosen.resize(count);
   std::sort(chosen.begin(), chosen.end());
   return make_subset(std::move(dataset), std::move(chosen));
+}
+
+// What the settings take of a data set.
+std::shared_ptr<const Dataset> chosen(std::shared_ptr<const Dataset> dataset,
+                                      const DataConfig& config,
+                                      std::uint64_t seed) {
+  if (config.imbalance == 1.0) {
+    return limited(std::move(dataset), config.limit, seed);
+  }
+  if (dataset->class_names().empty()) {
+    throw DataError(fmt::format("{}: has no labels, which data.imbalance needs (leave it at 1)",
+                                config.source));
+  }
+  auto indices = long_tail(*dataset, config.imbalance, config.limit, seed);
+  return make_subset(std::move(dataset), std::move(indices));
+}
+
+// What is learned from, spoilt as the settings say; what is held out stays as it is.
+void corrupt_training_images(RunImages& images, const DataConfig& config, std::uint64_t seed) {
+  if (!config.corruption.empty()) {
+    auto corruption = parse_image_corruption(config.corruption, "data.corruption");
+    corruption.fixed = config.corruption_policy == "fixed";
+    images.train = corrupt_images(std::move(images.train), corruption, seed);
+  }
 }
 
 // All numbers below `count` but those of the bad images, which are ascending.
@@ -115,8 +140,11 @@ RunImages open_run_images(const DataConfig& config,
         "no images: name a folder, an archive or a data set (viewfold pretrain PICTURES/, or "
         "data.source in the recipe)");
   }
+  if (!config.corruption.empty()) {  // a mistake is told before the images are read
+    (void)parse_image_corruption(config.corruption, "data.corruption");
+  }
   std::shared_ptr<const Dataset> all = open_dataset({.spec = config.source, .split = config.split});
-  all = limited(std::move(all), config.limit, seed);
+  all = chosen(std::move(all), config, seed);
   const TypicalImage typical = typical_image(*all);
   RunImages images;
   images.bands = config.bands > 0 ? config.bands : typical.bands;
@@ -149,6 +177,8 @@ RunImages open_run_images(const DataConfig& config,
       band_statistics(*images.train, static_cast<int>(images.bands), kMeasured, seed, threads);
   images.normalization = {.mean = statistics.mean, .std = statistics.std};
   images.fingerprint = data_fingerprint(*images.train);
+  // Last: what the encoder is measured on is normalised as if nothing had been spoilt.
+  corrupt_training_images(images, config, seed);
   log.info(fmt::format("{}: {} images to learn from{}, {} band{}, about {} px, {}", config.source,
                        images.train->size(),
                        images.held_out ? fmt::format(", {} held out", images.held_out->size()) : "",
@@ -171,6 +201,7 @@ void cache_run_images(RunImages& images,
       return;
     }
     divide(images, make_subset(images.cache, images.readable), config, seed);
+    corrupt_training_images(images, config, seed);
   }
   // Training would come to them within an epoch.
   const std::vector<BadImage> bad = images.cache->unreadable();

@@ -15,6 +15,16 @@ namespace viewfold {
 [[nodiscard]] std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
                                                    std::vector<std::uint32_t> indices);
 
+/// Which images to take so that classes have a long tail: n_k = n_0 ratio^(-k / (C - 1)) of class
+/// k of C (Cui et al., arXiv:1901.05555, Sec. 5.1), rounded to nearest and at least one, drawn by
+/// the seed; ascending. n_0 is as large as the images of every class, and `limit` in all (0: no
+/// limit), allow. Throws DataError where an image has no label or a class no image.
+/// ratio  n_0 / n_(C-1) >= 1; 1 takes as many of each class
+[[nodiscard]] std::vector<std::uint32_t> long_tail(const Dataset& images,
+                                                   double ratio,
+                                                   std::int64_t limit,
+                                                   std::uint64_t seed);
+
 /// The images of `base`, with annotations[i] for image i: what is known about places in it, in
 /// pixels of its stored size, or nothing. Throws ContractViolation unless there is one for each.
 [[nodiscard]] std::unique_ptr<Dataset> with_annotations(std::shared_ptr<const Dataset> base,

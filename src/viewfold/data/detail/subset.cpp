@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
 
 #include "viewfold/core/error.hpp"
+#include "viewfold/core/rng.hpp"
 #include "viewfold/core/thread_pool.hpp"
 #include "viewfold/image/kernels/flip.hpp"
 
@@ -299,6 +301,29 @@ Preloaded keep_on_disk(std::shared_ptr<const Dataset> base,
   return kept;
 }
 
+// The images of each class, none of which is empty.
+std::vector<std::vector<std::uint32_t>> members_by_class(const Dataset& images) {
+  std::vector<std::vector<std::uint32_t>> members(images.class_names().size());
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const auto label = images.label(i);
+    if (!label) {
+      throw DataError(
+          fmt::format("{}: has no label, so that there is no telling how many images a class has",
+                      images.name(i)));
+    }
+    members[static_cast<std::size_t>(*label)].push_back(static_cast<std::uint32_t>(i));
+  }
+  if (members.empty()) {
+    throw DataError("there are no labels, so that there is no telling how many images a class has");
+  }
+  for (std::size_t k = 0; k < members.size(); ++k) {
+    if (members[k].empty()) {
+      throw DataError(fmt::format("class {} has no image", images.class_names()[k]));
+    }
+  }
+  return members;
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> make_changed(
@@ -342,6 +367,38 @@ std::unique_ptr<Dataset> make_subset(std::shared_ptr<const Dataset> base,
           fmt::format("index {} is not below the {} images", index, base->size()));
   }
   return std::make_unique<Subset>(std::move(base), std::move(indices));
+}
+
+std::vector<std::uint32_t> long_tail(const Dataset& images,
+                                     double ratio,
+                                     std::int64_t limit,
+                                     std::uint64_t seed) {
+  check(ratio >= 1.0, fmt::format("ratio {} must be 1 or more", ratio));
+  const auto members = members_by_class(images);
+  const auto last = static_cast<double>(std::max<std::size_t>(members.size(), 2) - 1);
+  std::vector<double> shares;  // of n_0
+  double sum = 0.0;
+  double first = static_cast<double>(images.size());  // n_0
+  for (std::size_t k = 0; k < members.size(); ++k) {
+    shares.push_back(std::pow(ratio, -static_cast<double>(k) / last));
+    first = std::min(first, static_cast<double>(members[k].size()) / shares.back());
+    sum += shares.back();
+  }
+  if (limit > 0) {
+    first = std::min(first, static_cast<double>(limit) / sum);
+  }
+  Rng rng({.seed = seed, .stream = "long tail"});
+  std::vector<std::uint32_t> chosen;
+  for (std::size_t k = 0; k < members.size(); ++k) {
+    const auto order = rng.permutation(static_cast<std::uint32_t>(members[k].size()));
+    const auto wanted = static_cast<std::size_t>(std::lround(first * shares[k]));
+    const auto count = std::clamp<std::size_t>(wanted, 1, members[k].size());
+    for (std::size_t i = 0; i < count; ++i) {
+      chosen.push_back(members[k][order[i]]);
+    }
+  }
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
 }
 
 std::unique_ptr<Dataset> with_annotations(std::shared_ptr<const Dataset> base,
