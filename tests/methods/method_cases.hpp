@@ -118,7 +118,14 @@ inline ViewBatch noise_batch(const MethodEntry& entry, const BatchSpec& spec) {
 inline MethodContext test_context(const EncoderSpec& encoder,
                                   const RecipeConfig& recipe,
                                   std::uint64_t seed = 1) {
-  return {.encoder = encoder, .seed = seed, .samples = 64, .recipe = &recipe};
+  constexpr std::int64_t kSamples = 64;
+  constexpr std::int64_t kClasses = 3;
+  return {.encoder = encoder,
+          .seed = seed,
+          .samples = kSamples,
+          .recipe = &recipe,
+          .labels = at::arange(kSamples, at::kLong).remainder(kClasses),
+          .classes = kClasses};
 }
 
 }  // namespace viewfold::testing

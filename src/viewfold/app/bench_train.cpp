@@ -56,7 +56,7 @@ struct Round {
 class BenchRun {
  public:
   explicit BenchRun(const Experiment& experiment)
-      : method_(make_initial_method(experiment.config, experiment.images.train->size())),
+      : method_(make_initial_method(experiment.config, *experiment.images.train)),
         training_(*method_, experiment.config.train, schedule(experiment)),
         // Without an end, so that the loader has as much to do in the last step as in all others.
         loader_(open_run_loader(experiment, 0, std::numeric_limits<std::int64_t>::max())) {

@@ -18,6 +18,7 @@
 #include "viewfold/data/subset.hpp"
 #include "viewfold/eval/evaluation.hpp"
 #include "viewfold/eval/features.hpp"
+#include "viewfold/nn/state.hpp"
 #include "viewfold/report/report.hpp"
 #include "viewfold/train/training_step.hpp"
 
@@ -33,6 +34,11 @@ constexpr std::int64_t kAnySize = 32;
 
 ConfigSource resolved_settings(const RunDir& run) {
   if (!std::filesystem::exists(run.config())) {
+    if (std::filesystem::exists(run.encoder())) {
+      throw UsageError(
+          fmt::format("{}: holds an imported encoder; nothing was trained here that could go on",
+                      run.path().string()));
+    }
     throw DataError(fmt::format(
         "{0}: the run ended before it began ({1} is missing; start it again with `viewfold "
         "pretrain ... --out {0} --overwrite`)",
@@ -82,6 +88,18 @@ void resolve(RunConfig& config, const RunImages& images, int sharers) {
   if (config.online.every == 0) {
     config.online.every = std::max<std::int64_t>(1, config.train.epochs / 10);
   }
+}
+
+// The class of every image: [images.size()] int64.
+at::Tensor required_labels(const Dataset& images, const std::string& method) {
+  auto labels = labels_of(images);
+  if (!labels.defined()) {
+    throw DataError(fmt::format(
+        "there are images without a label, which the method {} learns from (sort them into one "
+        "folder a class, or take a method that needs no labels)",
+        method));
+  }
+  return labels;
 }
 
 void open_learned(Experiment& experiment, LogSink& log) {
@@ -297,14 +315,6 @@ void seed_weights(const RunConfig& config) {
       derive_seed({.seed = static_cast<std::uint64_t>(config.seed), .stream = "init"}));
 }
 
-void use_channels_last(torch::nn::Module& module) {
-  for (auto& parameter : module.parameters()) {
-    if (parameter.dim() == 4) {
-      parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-    }
-  }
-}
-
 }  // namespace
 
 std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config) {
@@ -314,13 +324,18 @@ std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config) {
   return encoder;
 }
 
-std::unique_ptr<Method> make_initial_method(const RunConfig& config, std::size_t samples) {
+std::unique_ptr<Method> make_initial_method(const RunConfig& config, const Dataset& images) {
+  MethodContext context{.encoder = encoder_spec(config),
+                        .seed = static_cast<std::uint64_t>(config.seed),
+                        .samples = static_cast<std::int64_t>(images.size()),
+                        .recipe = config.recipe.get()};
+  const auto entry = config.method_entry();
+  if (entry.needs_labels) {
+    context.labels = required_labels(images, entry.name);
+    context.classes = static_cast<std::int64_t>(images.class_names().size());
+  }
   seed_weights(config);
-  auto method =
-      config.method_entry().make(*config.method, {.encoder = encoder_spec(config),
-                                                  .seed = static_cast<std::uint64_t>(config.seed),
-                                                  .samples = static_cast<std::int64_t>(samples),
-                                                  .recipe = config.recipe.get()});
+  auto method = entry.make(*config.method, context);
   use_channels_last(method->module());
   return method;
 }
@@ -359,6 +374,9 @@ Experiment read_experiment(const ConfigSource& source, LogSink& log, int sharers
   if (const auto entry = config.method_entry(); entry.check_batch) {
     entry.check_batch(*config.method, config.train.batch_size);
   }
+  if (config.method_entry().needs_labels) {  // told now, not when the run has begun
+    (void)required_labels(*images.train, config.method_name);
+  }
   Experiment experiment{.config = std::move(config), .images = std::move(images)};
   open_learned(experiment, log);
   return experiment;
@@ -394,7 +412,24 @@ void write_run_start(const RunDir& run, Experiment& experiment) {
   write_file_atomically(run.config(), print_config(experiment.config));
 }
 
+namespace {
+
+// What is known of an encoder that was imported, as settings of the run it did not have here.
+RunConfig imported_config(const EncoderCard& card) {
+  RunConfig config("simclr", "auto", card.encoder.input_size);
+  config.encoder.name = card.encoder.name;
+  config.encoder.settings.width = card.encoder.width;
+  config.encoder.settings.stem = card.encoder.stem;
+  config.data.bands = card.encoder.in_channels;
+  return config;
+}
+
+}  // namespace
+
 RunConfig reopen_config(const RunDir& run) {
+  if (!std::filesystem::exists(run.config()) && std::filesystem::exists(run.encoder())) {
+    return imported_config(read_finished_encoder(run).card);
+  }
   return read_run_config(resolved_settings(run), kAnySize);
 }
 
@@ -461,7 +496,7 @@ TrainResult run_to_end(const RunDir& run,
   run.set_status(RunStatus::kRunning);
   remember_settings(run, experiment.config);
   at::set_num_threads(thread_count(experiment.config.train.threads));
-  const auto method = make_initial_method(experiment.config, experiment.images.train->size());
+  const auto method = make_initial_method(experiment.config, *experiment.images.train);
   try {
     take_blas_memory();
     if (processes.size() == 1) {  // several would each need a cache of its own
@@ -491,7 +526,7 @@ void train_beside(const Experiment& experiment,
                   LogSink& log,
                   Progress& progress) {
   at::set_num_threads(thread_count(experiment.config.train.threads));
-  const auto method = make_initial_method(experiment.config, experiment.images.train->size());
+  const auto method = make_initial_method(experiment.config, *experiment.images.train);
   (void)train_method({experiment, *method, processes, log, progress}, nullptr);
 }
 

@@ -39,8 +39,10 @@ struct Experiment {
 [[nodiscard]] std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config);
 
 /// The method with the initial weights of the run: they depend on its seed alone.
+/// images  that it trains on; their labels are read for methods that need them, and for no others.
+///         Throws DataError naming an image that has none.
 [[nodiscard]] std::unique_ptr<Method> make_initial_method(const RunConfig& config,
-                                                          std::size_t samples);
+                                                          const Dataset& images);
 
 /// The loader of a run from step `first_step` on, for steps up to `total_steps`: of the part of
 /// each batch that this process has.
@@ -52,7 +54,8 @@ struct Experiment {
 /// Begins a run directory: settings, what the data was, the contact sheet of the views.
 void write_run_start(const RunDir& run, Experiment& experiment);
 
-/// The resolved settings of a run. Throws DataError when they are missing or broken.
+/// The resolved settings of a run; of an imported encoder, which had none, what its card says, and
+/// no images. Throws DataError when they are missing or broken.
 [[nodiscard]] RunConfig reopen_config(const RunDir& run);
 
 /// The encoder that a run has left. Throws DataError when the run has not ended.

@@ -73,7 +73,17 @@ struct MethodContext {
   std::uint64_t seed = 0;    // of the run
   std::int64_t samples = 0;  // images of the training set: ViewBatch::indices are below it
   const RecipeConfig* recipe = nullptr;  // of the views; alive during the call
+
+  /// The class of every image of the training set: [samples] int64 in [0, classes). Undefined
+  /// unless MethodEntry::needs_labels.
+  at::Tensor labels = {};
+  std::int64_t classes = 0;
 };
+
+/// The classes of the samples of a batch.
+/// labels   MethodContext::labels
+/// returns  [N] int64
+[[nodiscard]] at::Tensor labels_of(const at::Tensor& labels, const ViewBatch& batch);
 
 /// One row of the table of methods. `src/viewfold/methods/<stem>.cpp` defines `<stem>_entry()`.
 struct MethodEntry {
@@ -98,6 +108,10 @@ struct MethodEntry {
 
   /// The method's own settings at the paper's values for this scale.
   std::function<std::unique_ptr<Config>(ImageScale scale)> config = {};
+
+  /// Whether it learns from the labels of the training images, as baselines of audits do. No other
+  /// method is given any.
+  bool needs_labels = false;
 
   /// Sets what the paper says of the optimiser at this scale.
   void (*train_defaults)(ImageScale scale, TrainConfig& config) = nullptr;

@@ -52,4 +52,12 @@ void load_module_state(torch::nn::Module& module, const SafetensorsFile& file) {
   }
 }
 
+void use_channels_last(torch::nn::Module& module) {
+  for (auto& parameter : module.parameters()) {
+    if (parameter.dim() == 4) {
+      parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+}
+
 }  // namespace viewfold

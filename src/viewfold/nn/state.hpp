@@ -1,4 +1,5 @@
-// Moves the whole state of a module (parameters and buffers) out of it and into it, by name.
+// Moves the whole state of a module (parameters and buffers) out of it and into it, by name, and
+// lays it out for speed.
 #pragma once
 
 #include <vector>
@@ -16,5 +17,9 @@ namespace viewfold {
 /// Copies every tensor of `file` into the parameter or buffer of the same name. Throws DataError,
 /// before anything is copied, unless names and shapes agree exactly.
 void load_module_state(torch::nn::Module& module, const SafetensorsFile& file);
+
+/// Lays the weights of all convolutions out channels-last, as the fused blocks and oneDNN like
+/// them.
+void use_channels_last(torch::nn::Module& module);
 
 }  // namespace viewfold

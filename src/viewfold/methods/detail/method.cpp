@@ -1,6 +1,8 @@
 // Implements the look-up of methods by name, and what methods without targets say.
 #include "viewfold/methods/method.hpp"
 
+#include <ATen/ATen.h>
+
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/named_table.hpp"
 #include "viewfold/methods/detail/extended_method.hpp"
@@ -15,6 +17,12 @@ at::Tensor Method::pair_loss(const at::Tensor& /*outputs*/,
                              const at::Tensor& /*target*/,
                              const StepContext& /*context*/) {
   throw ContractViolation("this method compares no outputs with targets");
+}
+
+at::Tensor labels_of(const at::Tensor& labels, const ViewBatch& batch) {
+  check(labels.defined(), "a method that needs labels is given them");
+  const std::vector<std::int64_t> rows(batch.indices.begin(), batch.indices.end());
+  return labels.index_select(0, at::tensor(rows, at::kLong));
 }
 
 MethodEntry find_method(std::string_view name) {
