@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-600}
 corpora=("${@:2}")
 if (( ${#corpora[@]} == 0 )); then
-  corpora=(decode_{jpeg,png,webp,tiff,bmp,pnm} views readers report)
+  corpora=(decode_{jpeg,png,webp,tiff,bmp,pnm} views readers report checkpoint)
 fi
 build=build/fuzz
 if [[ ! -x "$build/fuzz_seeds" ]]; then

@@ -26,4 +26,7 @@ class Corpus {
 /// The files of a run, each behind the number that fuzz_report knows it by.
 void write_report_seeds(Corpus corpus);
 
+/// Checkpoints of every format, behind the kind that fuzz_checkpoint knows them by.
+void write_checkpoint_seeds(Corpus corpus);
+
 }  // namespace viewfold::testing

@@ -370,6 +370,7 @@ void write_all(const fs::path& folder) {
   write_draws(Corpus(folder / "views"));
   write_readers(Corpus(folder / "readers"));
   testing::write_report_seeds(Corpus(folder / "report"));
+  testing::write_checkpoint_seeds(Corpus(folder / "checkpoint"));
 }
 
 }  // namespace

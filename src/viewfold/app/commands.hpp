@@ -18,6 +18,7 @@ void audit_command(Arguments arguments);
 void study_command(Arguments arguments);
 void embed_command(Arguments arguments);
 void export_command(Arguments arguments);
+void import_command(Arguments arguments);
 void views_command(Arguments arguments);
 void audit_views_command(Arguments arguments);
 void show_command(Arguments arguments);

@@ -25,6 +25,7 @@ Command find_command(const std::string& verb) {
                                                         {"study", study_command},
                                                         {"embed", embed_command},
                                                         {"export", export_command},
+                                                        {"import", import_command},
                                                         {"views", views_command},
                                                         {"audit-views", audit_views_command},
                                                         {"show", show_command},

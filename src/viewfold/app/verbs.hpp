@@ -28,6 +28,8 @@ inline constexpr std::array kVerbs{
          "learn what an image may become: neighbourhoods and a generator"},
     Verb{"embed", "RUN DATA --out FILE.npy", "features of images, with their paths in row order"},
     Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},
+    Verb{"import", "FILE.pth --out RUN [--size 32]",
+         "take in an encoder that was trained with PyTorch; nothing in the file is run"},
     Verb{"views", "DATA [settings] --out FILE", "a contact sheet of the views before training"},
     Verb{"audit-views", "DATA [settings]", "judge the views of a recipe on your images"},
     Verb{"show", "RUN --sample N --epoch N", "the views of one image, as training made them"},
