@@ -9,7 +9,6 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
-#include "viewfold/core/rng.hpp"
 #include "viewfold/eval/detail/blas_threads.hpp"
 #include "viewfold/eval/detail/labels.hpp"
 #include "viewfold/eval/detail/logistic_probe.hpp"
@@ -42,42 +41,6 @@ struct FewLabelsConfig final : Config {
   }
 };
 
-/// Labels to draw.
-struct Quota {
-  std::int64_t percent = 0;
-  std::int64_t per_class = 0;
-};
-
-// As many of each class, at least one.
-Quota quota_of(std::int64_t percent, const at::Tensor& class_counts) {
-  const auto present = class_counts.gt(0).sum().item<std::int64_t>();
-  const auto labels = class_counts.sum().item<std::int64_t>();
-  const double share = static_cast<double>(percent * labels) / 100.0;
-  const auto per_class = std::llround(share / static_cast<double>(present));
-  return {.percent = percent, .per_class = std::max<std::int64_t>(1, per_class)};
-}
-
-// The first rows of each class in an order of all rows that `draw` gives: of two quotas the smaller
-// draw is part of the larger one. A class with fewer gives all. labels  [N] int64
-at::Tensor draw_rows(const at::Tensor& labels,
-                     const Quota& quota,
-                     std::int64_t classes,
-                     const RngKey& draw) {
-  Rng rng(draw);
-  const auto contiguous = labels.contiguous();
-  const auto* const label = contiguous.data_ptr<std::int64_t>();
-  std::vector<std::int64_t> taken(static_cast<std::size_t>(classes), 0);
-  std::vector<std::int64_t> rows;
-  for (const std::uint32_t row : rng.permutation(static_cast<std::uint32_t>(labels.size(0)))) {
-    auto& of_class = taken[static_cast<std::size_t>(label[row])];
-    if (of_class < quota.per_class) {
-      ++of_class;
-      rows.push_back(row);
-    }
-  }
-  return at::tensor(rows, at::kLong);
-}
-
 /// What the draws of one quota gave.
 struct Outcome {
   std::vector<double> accuracies = {};
@@ -86,13 +49,13 @@ struct Outcome {
 
 Outcome probe_draws(const ProbeData& train,
                     const ProbeData& test,
-                    const Quota& quota,
+                    const LabelQuota& quota,
                     const FewLabelsConfig& settings,
                     std::uint64_t seed) {
   Outcome outcome;
   for (std::int64_t i = 0; i < settings.draws; ++i) {
     const RngKey draw{.seed = seed, .stream = "few_labels", .epoch = static_cast<std::uint32_t>(i)};
-    const auto rows = draw_rows(train.labels, quota, train.classes, draw);
+    const auto rows = draw_labels(train.labels, quota, train.classes, draw);
     const ProbeData few{.x = train.x.index_select(0, rows),
                         .labels = train.labels.index_select(0, rows),
                         .classes = train.classes};
@@ -102,24 +65,6 @@ Outcome probe_draws(const ProbeData& train,
     outcome.labels = rows.size(0);
   }
   return outcome;
-}
-
-double mean_of(const std::vector<double>& values) {
-  double sum = 0.0;
-  for (const double value : values) {
-    sum += value;
-  }
-  return sum / static_cast<double>(values.size());
-}
-
-// Of the population that the values are drawn from (n - 1).
-double deviation_of(const std::vector<double>& values) {
-  const double mean = mean_of(values);
-  double squares = 0.0;
-  for (const double value : values) {
-    squares += (value - mean) * (value - mean);
-  }
-  return std::sqrt(squares / static_cast<double>(values.size() - 1));
 }
 
 EvaluationResult run(const EvaluationInput& input, const Config& config) {
@@ -136,7 +81,7 @@ EvaluationResult run(const EvaluationInput& input, const Config& config) {
   EvaluationResult result;
   std::string quotas;
   for (const std::int64_t percent : std::array<std::int64_t, 2>{1, 10}) {
-    const auto quota = quota_of(percent, class_counts);
+    const auto quota = label_quota(percent, class_counts);
     const auto outcome = probe_draws(train, test, quota, settings, input.seed);
     result.numbers[fmt::format("accuracy_{}", percent)] = mean_of(outcome.accuracies);
     result.numbers[fmt::format("sd_{}", percent)] = deviation_of(outcome.accuracies);

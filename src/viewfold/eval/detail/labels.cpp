@@ -1,6 +1,9 @@
 // Implements what evaluations by label share.
 #include "viewfold/eval/detail/labels.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <string_view>
 
 #include <ATen/ATen.h>
@@ -79,6 +82,47 @@ EvaluationResult compare_labels(const at::Tensor& truth,
     result.confusion.emplace_back(begin, begin + classes);
   }
   return result;
+}
+
+LabelQuota label_quota(std::int64_t percent, const at::Tensor& class_counts) {
+  const auto present = class_counts.gt(0).sum().item<std::int64_t>();
+  const auto labels = class_counts.sum().item<std::int64_t>();
+  const double share = static_cast<double>(percent * labels) / 100.0;
+  const auto per_class = std::llround(share / static_cast<double>(present));
+  return {.percent = percent, .per_class = std::max<std::int64_t>(1, per_class)};
+}
+
+at::Tensor draw_labels(const at::Tensor& labels,
+                       const LabelQuota& quota,
+                       std::int64_t classes,
+                       const RngKey& draw) {
+  Rng rng(draw);
+  const auto contiguous = labels.contiguous();
+  const auto* const label = contiguous.data_ptr<std::int64_t>();
+  std::vector<std::int64_t> taken(static_cast<std::size_t>(classes), 0);
+  std::vector<std::int64_t> rows;
+  for (const std::uint32_t row : rng.permutation(static_cast<std::uint32_t>(labels.size(0)))) {
+    auto& of_class = taken[static_cast<std::size_t>(label[row])];
+    if (of_class < quota.per_class) {
+      ++of_class;
+      rows.push_back(row);
+    }
+  }
+  return at::tensor(rows, at::kLong);
+}
+
+double mean_of(const std::vector<double>& values) {
+  check(!values.empty(), "a mean is of at least one value");
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double deviation_of(const std::vector<double>& values) {
+  const double mean = mean_of(values);
+  double squares = 0.0;
+  for (const double value : values) {
+    squares += (value - mean) * (value - mean);
+  }
+  return values.size() < 2 ? 0.0 : std::sqrt(squares / static_cast<double>(values.size() - 1));
 }
 
 }  // namespace viewfold

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "viewfold/augment/corrupted_images.hpp"
 #include "viewfold/augment/corruption.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/rng.hpp"
@@ -69,6 +70,18 @@ void add_means(const std::vector<CorruptionRow>& rows, double clean, EvaluationR
   }
 }
 
+// The distortions that images of this size allow.
+std::vector<std::string> distortions_of(std::int64_t size) {
+  std::vector<std::string> names{"gamma:0.2", "gamma:0.5", "gamma:2", "gamma:5"};
+  for (const std::int64_t grid : {2, 4, 8}) {
+    if (size % grid == 0) {
+      names.push_back(fmt::format("global_shuffle:{}", grid));
+      names.push_back(fmt::format("local_shuffle:{}", grid));
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
 RobustnessResult measure_robustness(Encoder& encoder,
@@ -103,13 +116,21 @@ RobustnessResult measure_robustness(Encoder& encoder,
       progress(i + 1, kinds.size());
     }
   }
+  if (spec.corruptions.empty()) {
+    for (const auto& name : distortions_of(spec.images->image(0).height())) {
+      const auto distorted =
+          corrupt_images(spec.images, parse_image_corruption(name, "distortion"), spec.seed);
+      measured.distortions.push_back({name, accuracy_of(bank, features(*distorted))});
+      measured.result.numbers["distorted_" + name] = measured.distortions.back().accuracy;
+    }
+  }
   measured.result.numbers["clean_accuracy"] = clean;
   add_means(measured.rows, clean, measured.result);
   measured.result.protocol = fmt::format(
       "common corruptions (arXiv:1903.12261) at severities 1 to 5 of {} test images, kNN vote (k = "
       "200, T = 0.1) of {} clean training images; means over the kinds of the benchmark, made of "
-      "the "
-      "image as the data set gives it (an audit: as it enters the encoder)",
+      "the image as the data set gives it (an audit: as it enters the encoder); distorted: gamma, "
+      "and tiles (global) or the pixels of tiles (local) shuffled, after arXiv:2206.05259",
       spec.images->size(), bank.train.features.size(0));
   return measured;
 }
