@@ -36,10 +36,15 @@ TestFolder* Audit::folder_ = nullptr;
 TEST_F(Audit, FillsEveryPartAndKeepsWhatIsDone) {
   const auto audited = run_program(*folder_, {"audit", "run", "--minutes", "1", "--threads", "1"});
   ASSERT_EQ(audited.code, 0) << audited.err;
-  for (const std::string name : {"knn", "linear", "robustness", "invariance"}) {
+  for (const std::string name :
+       {"knn", "linear", "robustness", "invariance", "duplicates", "adversarial", "fine_tuning"}) {
     EXPECT_FALSE(result(name)["numbers"].empty()) << name;
     EXPECT_TRUE(contains(result(name)["dataset"].get<std::string>(), "pictures")) << name;
   }
+  EXPECT_EQ(result("solids")["dataset"], "solids");
+  EXPECT_TRUE(result("solids")["numbers"].contains("invariance_pose"));
+  EXPECT_EQ(result("map")["points"].size(), 38U);  // a fifth of the pictures
+  EXPECT_TRUE(std::filesystem::exists(folder_->path() / "run" / "figures" / "map.jpg"));
   const auto robustness = result("robustness");
   EXPECT_EQ(robustness["accuracy_by_severity"].size(), 19U);
   EXPECT_EQ(robustness["accuracy_by_severity"]["fog"].size(), 5U);
@@ -53,6 +58,26 @@ TEST_F(Audit, FillsEveryPartAndKeepsWhatIsDone) {
   EXPECT_EQ(read_text_file(folder_->path() / "run" / "eval" / "robustness.json"), before);
   const auto page = read_text_file(folder_->path() / "run" / "report.html");
   EXPECT_TRUE(contains(page, "images are told apart in"));
+}
+
+TEST_F(Audit, OfImagesWithoutLabelsMeasuresWhatNeedsNone) {
+  const auto plain = folder_->path() / "plain";
+  std::filesystem::create_directories(plain);
+  for (const std::string name : {"spots", "stripes"}) {
+    for (const auto& file :
+         std::filesystem::directory_iterator(folder_->path() / "pictures" / name)) {
+      std::filesystem::copy_file(file.path(), plain / (name + file.path().filename().string()));
+    }
+  }
+  const auto audited = run_program(
+      *folder_, {"audit", "run", "--data", "plain", "--minutes", "1", "--threads", "1"});
+  ASSERT_EQ(audited.code, 0) << audited.err;
+  for (const std::string name : {"invariance", "map", "duplicates"}) {
+    EXPECT_TRUE(contains(result(name)["dataset"].get<std::string>(), "plain")) << name;
+  }
+  EXPECT_EQ(result("map")["points"].size(), 38U);
+  EXPECT_EQ(result("map")["points"][0]["label"], -1);
+  EXPECT_TRUE(contains(audited.err, "knn is left out")) << audited.err;
 }
 
 TEST_F(Audit, SaysWhatItDoesNotKnow) {

@@ -164,7 +164,7 @@ void evaluate_command(Arguments arguments) {
   RunConfig config = reopen_config(run);
   config.train.threads = thread_count(threads);
   at::set_num_threads(static_cast<int>(config.train.threads));
-  const LabelledImages images = open_labelled(config, source.value_or(config.data.source), log);
+  const LabelledImages images = open_labelled(config, source, log);
   log.info(fmt::format("{}: {} training and {} test images", images.source, images.train->size(),
                        images.test->size()));
   const Measurements measurements(config, images, loaded.preprocess());

@@ -30,19 +30,33 @@ std::shared_ptr<const Dataset> open_split(const RunConfig& config,
 
 }  // namespace
 
-LabelledImages open_labelled(const RunConfig& config, const std::string& source, LogSink& log) {
+LabelledImages open_labelled(const RunConfig& config,
+                             const std::optional<std::string>& source,
+                             LogSink& log) {
+  auto images = open_images(config, source, log);
+  if (images.train->class_names().empty()) {
+    throw DataError(fmt::format(
+        "{}: has no labels, which evaluations need (put the images of each class into a folder of "
+        "its own, or name labelled images with --data)",
+        images.source));
+  }
+  return images;
+}
+
+LabelledImages open_images(const RunConfig& config,
+                           const std::optional<std::string>& chosen,
+                           LogSink& log) {
+  const auto named = chosen.value_or(config.data.source);
+  if (named.empty()) {
+    throw UsageError("the encoder was imported, without images: name some with --data");
+  }
+  const auto source = absolute_spec(named);
   const auto splits = dataset_splits(source);
   const bool has_test = std::find(splits.begin(), splits.end(), "test") != splits.end();
   LabelledImages images{.source = source,
                         .train = open_split(config, source, "train", log),
                         .test = nullptr,
                         .test_split = "test"};
-  if (images.train->class_names().empty()) {
-    throw DataError(fmt::format(
-        "{}: has no labels, which evaluations need (put the images of each class into a folder of "
-        "its own, or name labelled images with --data)",
-        source));
-  }
   if (has_test) {
     images.test = open_split(config, source, "test", log);
     return images;

@@ -1,7 +1,8 @@
-// Labelled images for evaluations: what a run was trained on, or another data set.
+// Images for evaluations, mostly labelled: what a run was trained on, or another data set.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -20,11 +21,17 @@ struct LabelledImages {
   std::string test_split;  // "test", or how it was made
 };
 
-/// Opens the training and the test images of `source`; where there is no test split, a fifth of the
-/// images, chosen by the seed of the run, is the test set, and a warning says so. Throws DataError
-/// when there are no labels.
+/// Opens the training and the test images of `source`, or of the run itself, with or without
+/// labels: `config` says which these are. Where there is no test split, a fifth of the images,
+/// chosen by the seed of the run, is the test set, and a warning says so. Throws UsageError when
+/// neither is known.
+[[nodiscard]] LabelledImages open_images(const RunConfig& config,
+                                         const std::optional<std::string>& source,
+                                         LogSink& log);
+
+/// The same. Throws DataError when there are no labels.
 [[nodiscard]] LabelledImages open_labelled(const RunConfig& config,
-                                           const std::string& source,
+                                           const std::optional<std::string>& source,
                                            LogSink& log);
 
 /// What eval/NAME.json holds of one evaluation, without controls.
