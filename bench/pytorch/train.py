@@ -65,8 +65,8 @@ if OPTIONS.environment and any(name not in os.environ for name in BEST_ENVIRONME
 import torch  # noqa: E402: after the environment
 import torchvision  # noqa: E402
 
-from methods import METHODS, make_optimizer  # noqa: E402
-from views import Endless, Recipe, TwoViews, WholeBatches, image_transform, load_pixels, read_files  # noqa: E402
+from methods import METHODS, TRAINING, make_optimizer  # noqa: E402
+from views import Endless, Recipe, Views, WholeBatches, image_transforms, load_pixels, read_files  # noqa: E402
 
 
 def make_batches(options, recipe):
@@ -74,7 +74,7 @@ def make_batches(options, recipe):
     if options.views == "batches":
         kind = torch.bfloat16 if options.precision == "bf16" else torch.float32
         return WholeBatches(images, recipe, options.batch, kind), len(images)
-    dataset = TwoViews(images, image_transform(recipe))
+    dataset = Views(images, image_transforms(recipe))
     loader = torch.utils.data.DataLoader(dataset, options.batch, sampler=Endless(len(images)),
                                          num_workers=options.workers, drop_last=True)
     return iter(loader), len(images)
@@ -84,9 +84,11 @@ class Training:
     def __init__(self, options, recipe):
         self.options = options
         self.layout = torch.channels_last if options.layout == "channels_last" else torch.contiguous_format
-        model = METHODS[options.method](options.encoder, options.width, recipe.small)
+        stem = "cifar" if recipe.small else "imagenet"
+        model = METHODS[options.method]((options.encoder, options.width, stem), recipe.small)
         self.model = model.to(memory_format=self.layout).train()
-        self.optimizer = make_optimizer(options.method, model, recipe.small, options.batch, bool(options.foreach))
+        training = TRAINING[options.method][recipe.small]
+        self.optimizer = make_optimizer(training, model, options.batch, bool(options.foreach))
         # Rates do not change what a step costs; the schedule is there because everyone has one.
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, 10000)
         self.batches, self.images = make_batches(options, recipe)

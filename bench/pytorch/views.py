@@ -4,6 +4,7 @@ import math
 import pathlib
 import random
 import tarfile
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,36 +13,63 @@ import torchvision.transforms as T
 from PIL import Image, ImageFilter
 from torchvision.transforms import InterpolationMode
 
-# Any other statistics take the same time.
+# Where time is all that counts, any other statistics take as long.
 MEAN, STD = [0.5] * 3, [0.25] * 3
 
 
+class View(NamedTuple):
+    """How one view of an image is made."""
+
+    size: int
+    scale: tuple  # smallest and largest area of the crop
+    jitter: tuple  # strengths of brightness, contrast, saturation and hue
+    bicubic: bool = False
+    blur: float = 0.0  # probabilities
+    solarize: float = 0.0
+
+
 class Recipe:
-    """What `viewfold pretrain --method NAME` makes of an image of this size."""
+    """What `viewfold pretrain --method NAME` makes of an image of this size: `views`, in order."""
 
     def __init__(self, method, size):
-        self.size, self.small = size, size <= 64
-        strength = 0.5 if self.small else 1.0
-        self.jitter = [0.8 * strength] * 3 + [0.2 * strength] if method == "simclr" else [0.4, 0.4, 0.4, 0.1]
-        self.scale = 0.2 if method == "simsiam" or (method == "moco_v2" and not self.small) else 0.08
-        self.bicubic = method == "simclr"
-        self.blurs = not self.small
+        self.small = size <= 64
+        blur, strength = (0.0, 0.5) if self.small else (0.5, 1.0)
+        strong = (0.8 * strength, 0.8 * strength, 0.8 * strength, 0.2 * strength)
+        if method == "simclr":
+            self.views = [View(size, (0.08, 1.0), strong, True, blur)] * 2
+        elif method in ("moco_v2", "simsiam"):
+            scale = 0.08 if method == "moco_v2" and self.small else 0.2
+            self.views = [View(size, (scale, 1.0), (0.4, 0.4, 0.4, 0.1), False, blur)] * 2
+        elif method in ("byol", "vicreg"):
+            self.views = [View(size, (0.08, 1.0), (0.4, 0.4, 0.2, 0.1), True, 2 * blur),
+                          View(size, (0.08, 1.0), (0.4, 0.4, 0.2, 0.1), True, 0.2 * blur, 0.2)]
+        else:
+            little = max(4, (size * 96 // 224 + 2) // 4 * 4)
+            self.views = ([View(size, (0.14, 1.0), strong, False, blur)] * 2
+                          + [View(little, (0.05, 0.14), strong, False, blur)] * 6)
 
 
 def blur(image):
     return image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 2.0)))
 
 
-def image_transform(recipe):
+def image_transform(view, mean=MEAN, std=STD):
     """torchvision's transforms of a Pillow image."""
-    mode = InterpolationMode.BICUBIC if recipe.bicubic else InterpolationMode.BILINEAR
-    steps = [T.RandomResizedCrop(recipe.size, scale=(recipe.scale, 1.0), interpolation=mode),
+    mode = InterpolationMode.BICUBIC if view.bicubic else InterpolationMode.BILINEAR
+    steps = [T.RandomResizedCrop(view.size, scale=view.scale, interpolation=mode),
              T.RandomHorizontalFlip(),
-             T.RandomApply([T.ColorJitter(*recipe.jitter)], 0.8),
+             T.RandomApply([T.ColorJitter(*view.jitter)], 0.8),
              T.RandomGrayscale(0.2)]
-    if recipe.blurs:
-        steps.append(T.RandomApply([T.Lambda(blur)], 0.5))
-    return T.Compose(steps + [T.ToTensor(), T.Normalize(MEAN, STD, inplace=True)])
+    if view.blur > 0:
+        steps.append(T.RandomApply([T.Lambda(blur)], view.blur))
+    if view.solarize > 0:
+        steps.append(T.RandomSolarize(128, view.solarize))
+    return T.Compose(steps + [T.ToTensor(), T.Normalize(mean, std, inplace=True)])
+
+
+def image_transforms(recipe, mean=MEAN, std=STD):
+    """One for each view."""
+    return [image_transform(view, mean, std) for view in recipe.views]
 
 
 def read_files(source):
@@ -62,11 +90,11 @@ def load_pixels(source):
     return np.stack([np.asarray(decode(data)) for data in read_files(source)])
 
 
-class TwoViews(torch.utils.data.Dataset):
-    """Two views of each image: of pixels in memory, or of JPEG files that are decoded at every access."""
+class Views(torch.utils.data.Dataset):
+    """The views of each image: of pixels in memory, or of JPEG files that are decoded at every access."""
 
-    def __init__(self, images, transform):
-        self.images, self.transform = images, transform
+    def __init__(self, images, transforms):
+        self.images, self.transforms = images, transforms
 
     def __len__(self):
         return len(self.images)
@@ -74,7 +102,7 @@ class TwoViews(torch.utils.data.Dataset):
     def __getitem__(self, index):
         item = self.images[index]
         image = decode(item) if isinstance(item, bytes) else Image.fromarray(item)
-        return self.transform(image), self.transform(image)
+        return tuple(transform(image) for transform in self.transforms)
 
 
 class Endless(torch.utils.data.Sampler):
@@ -91,11 +119,11 @@ class Endless(torch.utils.data.Sampler):
 
 class WholeBatches:
     """Batches of views of small images, made on whole batches: every image has its own crop, flip, strengths and
-    chances, but the order of the four colour operations is one for the batch."""
+    chances, but the order of the four colour operations is one for the batch. For recipes of two equal views."""
 
     def __init__(self, pixels, recipe, batch, out_type):
         self.pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-        self.recipe, self.batch, self.out_type = recipe, batch, out_type
+        self.made, self.batch, self.out_type = recipe.views[0], batch, out_type
         self.mean, self.std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
         self.luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         self.order = iter(Endless(len(pixels)))
@@ -120,7 +148,7 @@ class WholeBatches:
     def crop_and_flip(self, images):
         n, _, height, width = images.shape
         # Ten tries, as torchvision's; the first box that fits, else the whole image.
-        area = height * width * torch.empty(10, n).uniform_(self.recipe.scale, 1.0)
+        area = height * width * torch.empty(10, n).uniform_(*self.made.scale)
         ratio = torch.empty(10, n).uniform_(math.log(3 / 4), math.log(4 / 3)).exp_()
         w, h = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (w <= width) & (h <= height) & (w > 0) & (h > 0)
@@ -134,8 +162,8 @@ class WholeBatches:
         theta = torch.zeros(n, 2, 3)
         theta[:, 0, 0], theta[:, 0, 2] = sign * w / width, (2 * left + w) / width - 1
         theta[:, 1, 1], theta[:, 1, 2] = h / height, (2 * top + h) / height - 1
-        grid = F.affine_grid(theta, [n, 3, self.recipe.size, self.recipe.size], align_corners=False)
-        mode = "bicubic" if self.recipe.bicubic else "bilinear"
+        grid = F.affine_grid(theta, [n, 3, self.made.size, self.made.size], align_corners=False)
+        mode = "bicubic" if self.made.bicubic else "bilinear"
         x = F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)
         return x.clamp_(0, 1)
 
@@ -146,7 +174,7 @@ class WholeBatches:
         return torch.empty(n, 1, 1, 1).uniform_(max(0.0, 1 - strength), 1 + strength)
 
     def jitter(self, x):
-        brightness, contrast, saturation, hue = self.recipe.jitter
+        brightness, contrast, saturation, hue = self.made.jitter
         for step in torch.randperm(4).tolist():
             if step == 0:
                 x = x.mul_(self.factors(len(x), brightness)).clamp_(0, 1)
