@@ -1,7 +1,7 @@
 // The parts of ECharts that the report draws with; everything else stays out of the bundle.
 export { init } from "echarts/core";
 import { use } from "echarts/core";
-import { HeatmapChart, LineChart } from "echarts/charts";
+import { BarChart, HeatmapChart, LineChart } from "echarts/charts";
 import {
   AxisPointerComponent,
   GridComponent,
@@ -12,6 +12,6 @@ import {
 import { SVGRenderer } from "echarts/renderers";
 
 use([
-  HeatmapChart, LineChart, AxisPointerComponent, GridComponent, MarkLineComponent,
+  BarChart, HeatmapChart, LineChart, AxisPointerComponent, GridComponent, MarkLineComponent,
   TooltipComponent, VisualMapComponent, SVGRenderer,
 ]);

@@ -21,6 +21,7 @@ class SampleRun {
  public:
   SampleRun() {
     testing::write_sample_run(folder_.path());
+    testing::write_sample_audit(folder_.path());
     for (std::size_t i = 0; i < testing::kRunFiles.size(); ++i) {
       whole_[i] = testing::load_bytes(folder_ / testing::kRunFiles[i]);
     }

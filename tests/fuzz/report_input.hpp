@@ -6,7 +6,9 @@
 
 namespace viewfold::testing {
 
-inline constexpr std::array kRunFiles = {"run.json",      "metrics.jsonl", "eval/knn.json",
-                                         "resolved.toml", "card.json",     "figures/views.png"};
+inline constexpr std::array kRunFiles = {
+    "run.json",      "metrics.jsonl",        "eval/knn.json",        "resolved.toml",
+    "card.json",     "figures/views.png",    "eval/invariance.json", "eval/robustness.json",
+    "eval/map.json", "eval/duplicates.json", "figures/map.jpg"};
 
 }  // namespace viewfold::testing

@@ -8,6 +8,7 @@ namespace viewfold::testing {
 void write_report_seeds(Corpus corpus) {
   const TemporaryFolder run;
   write_sample_run(run.path());
+  write_sample_audit(run.path());
   for (std::size_t i = 0; i < kRunFiles.size(); ++i) {
     ByteVector bytes{static_cast<std::byte>(i)};
     append(bytes, load_bytes(run / kRunFiles[i]));

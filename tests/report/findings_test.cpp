@@ -63,6 +63,22 @@ TEST(FindingSentences, SayWhatItIgnoresAndSeesTheClearestFirst) {
   EXPECT_EQ(sentences[1], "It sees rotation.");
 }
 
+TEST(FindingSentences, TellTestImagesThatWereTrainedOn) {
+  EvaluationFile file{
+      .path = "eval/duplicates.json",
+      .content = {{"evaluation", "duplicates"},
+                  {"numbers", {{"test_images_with_twin", 1040}, {"test_twin_share", 0.104}}}}};
+  const auto sentences = finding_sentences({file});
+  ASSERT_EQ(sentences.size(), 1U);
+  EXPECT_EQ(sentences[0],
+            "Test images with a near duplicate among the training images: 1,040 (10.4%). "
+            "Accuracies on them say less than they seem to.");
+  for (const json& none : {json(0), json(), json("many")}) {
+    file.content["numbers"]["test_images_with_twin"] = none;
+    EXPECT_TRUE(finding_sentences({file}).empty()) << none;
+  }
+}
+
 TEST(FindingSentences, AreNoneWithoutAnAudit) {
   EXPECT_TRUE(
       finding_sentences({{.path = "eval/knn.json",

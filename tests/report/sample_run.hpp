@@ -82,6 +82,97 @@ inline void write_sample_run(const std::filesystem::path& dir) {
   write_picture(dir / "figures" / "neighbours.png", 40, 30);
 }
 
+inline nlohmann::json sample_invariance() {
+  auto evaluation = sample_evaluation("invariance", 0.0);
+  evaluation.erase("confusion");
+  evaluation["numbers"] = {{"similarity_hue", 0.9}};
+  evaluation["similarity"] = {{"hue", 0.9}, {"h_flip", 0.55}, {"rotation", 0.1}, {"scale", -0.02}};
+  evaluation["curves"] = nlohmann::json::array({{{"family", "rotation"},
+                                                 {"unit", "degrees"},
+                                                 {"identity", 0.0},
+                                                 {"strengths", {0.0, 120.0, 240.0}},
+                                                 {"similarity", {1.0, 0.12, 0.08}},
+                                                 {"distance", {0.0, 3.0, 3.1}}},
+                                                {{"family", "h_flip"},
+                                                 {"unit", "applied"},
+                                                 {"identity", 0.0},
+                                                 {"strengths", {0.0, 1.0}},
+                                                 {"similarity", {1.0, 0.55}},
+                                                 {"distance", {0.0, 2.0}}},
+                                                {{"family", "scale"},
+                                                 {"unit", "factor"},
+                                                 {"identity", 1.0},
+                                                 {"strengths", {0.25, 0.5, 1.0, 2.0}},
+                                                 {"similarity", {-0.02, nullptr, 1.0, 0.4}},
+                                                 {"distance", {4.0, nullptr, 0.0, 2.0}}}});
+  return evaluation;
+}
+
+inline nlohmann::json sample_robustness() {
+  auto evaluation = sample_evaluation("robustness", 0.6);
+  evaluation.erase("confusion");
+  evaluation["numbers"]["clean_accuracy"] = 0.9;
+  evaluation["chance"] = 0.25;
+  evaluation["accuracy_by_severity"] = {{"fog", {0.88, 0.8, 0.7, 0.5, 0.3}},
+                                        {"brightness", {0.9, 0.9, 0.89, 0.88, 0.86}},
+                                        {"gaussian_noise", {0.8, 0.6, 0.4, 0.3, 0.26}}};
+  return evaluation;
+}
+
+/// 40 images on a ring: 12 classes, of the last image none. Tiles of 8 pixels, 7 in a row.
+inline nlohmann::json sample_map() {
+  auto evaluation = sample_evaluation("map", 0.0);
+  evaluation.erase("confusion");
+  evaluation["numbers"] = {{"trustworthiness", 0.9375}};
+  evaluation["sprite"] = {{"file", "figures/map.jpg"}, {"tile", 8}, {"columns", 7}};
+  for (int label = 0; label < 12; ++label) {
+    evaluation["classes"].push_back(fmt::format("class {}", label));
+  }
+  for (int i = 0; i < 40; ++i) {
+    const double angle = 0.16 * i;
+    evaluation["points"].push_back({{"x", 3.0 * std::cos(angle)},
+                                    {"y", 2.0 * std::sin(angle) - 5.0},
+                                    {"label", i == 39 ? -1 : i % 12},
+                                    {"name", fmt::format("test/{}.png", i)}});
+  }
+  return evaluation;
+}
+
+inline nlohmann::json sample_duplicates() {
+  auto evaluation = sample_evaluation("duplicates", 0.0);
+  evaluation.erase("confusion");
+  evaluation["numbers"] = {
+      {"pairs_across", 2}, {"test_images_with_twin", 2}, {"test_twin_share", 0.02}};
+  evaluation["sheet"] = "figures/duplicates.png";
+  evaluation["pairs"] = nlohmann::json::array({{{"a", "train/1.png"},
+                                                {"b", "test/9.png"},
+                                                {"kind", "across"},
+                                                {"similarity", 0.9987},
+                                                {"mirrored", true},
+                                                {"same_label", true}},
+                                               {{"a", "train/2.png"},
+                                                {"b", "train/3.png"},
+                                                {"kind", "train"},
+                                                {"similarity", 0.9721},
+                                                {"same_label", false}}});
+  return evaluation;
+}
+
+inline void write_jpeg(const std::filesystem::path& path, int height, int width) {
+  const auto bytes = encode_jpeg(Image(height, width, 3), 80);
+  write_text(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+/// What an audit adds to a run.
+inline void write_sample_audit(const std::filesystem::path& dir) {
+  write_text(dir / "eval" / "invariance.json", sample_invariance().dump());
+  write_text(dir / "eval" / "robustness.json", sample_robustness().dump());
+  write_text(dir / "eval" / "map.json", sample_map().dump());
+  write_text(dir / "eval" / "duplicates.json", sample_duplicates().dump());
+  write_jpeg(dir / "figures" / "map.jpg", 48, 56);
+  write_picture(dir / "figures" / "duplicates.png", 16, 64);
+}
+
 /// Two rows: an original, two views of 32 pixels and one of 12, with a caption of two lines each.
 inline ViewPage sample_view_page() {
   const std::vector<CaptionLine> caption{

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -24,41 +23,6 @@ using nlohmann::json;
 
 constexpr double kBroken = 0.5;
 constexpr double kHeld = 0.9;
-constexpr double kIgnored = 0.8;
-constexpr double kSeen = 0.4;
-
-const EvaluationFile* find(const std::vector<EvaluationFile>& evaluations, const char* name) {
-  const auto found = std::find_if(
-      evaluations.begin(), evaluations.end(),
-      [name](const EvaluationFile& file) { return text_at(file.content, "evaluation") == name; });
-  return found == evaluations.end() ? nullptr : &*found;
-}
-
-// "gaussian_noise" as "gaussian noise".
-std::string spoken(std::string name) {
-  std::replace(name.begin(), name.end(), '_', ' ');
-  return name;
-}
-
-// The numbers of an object of numbers or of lists of numbers. Throws DataError on others.
-std::map<std::string, std::vector<double>> lists_of(const EvaluationFile& file, const char* key) {
-  std::map<std::string, std::vector<double>> lists;
-  const auto found = file.content.find(key);
-  if (found == file.content.end() || !found->is_object()) {
-    throw DataError(fmt::format("{}: needs \"{}\", an object", file.path.string(), key));
-  }
-  for (const auto& [name, value] : found->items()) {
-    const json list = value.is_array() ? value : json::array({value});
-    for (const json& number : list) {
-      if (!number.is_number()) {
-        throw DataError(
-            fmt::format("{}: \"{}\" of \"{}\" must hold numbers", file.path.string(), name, key));
-      }
-      lists[name].push_back(number.get<double>());
-    }
-  }
-  return lists;
-}
 
 // The first severity, from 1, at which too little is left of `clean`; 0 where there is none.
 std::size_t breaks_at(const std::vector<double>& accuracy, double clean, double chance) {
@@ -89,7 +53,7 @@ void add_robustness(const EvaluationFile& file, std::vector<std::string>& senten
   }
   std::vector<std::string> broken;
   std::vector<std::string> held;
-  for (const auto& [name, accuracy] : lists_of(file, "accuracy_by_severity")) {
+  for (const auto& [name, accuracy] : lists_by_name(file, "accuracy_by_severity")) {
     if (const auto severity = breaks_at(accuracy, *clean, chance); severity > 0) {
       broken.push_back(fmt::format("{} (from severity {})", spoken(name), severity));
     } else if (accuracy.back() - chance >= kHeld * (*clean - chance)) {
@@ -112,10 +76,10 @@ void add_robustness(const EvaluationFile& file, std::vector<std::string>& senten
 void add_invariance(const EvaluationFile& file, std::vector<std::string>& sentences) {
   std::vector<std::pair<double, std::string>> ignored;
   std::vector<std::pair<double, std::string>> seen;
-  for (const auto& [name, similarity] : lists_of(file, "similarity")) {
-    if (similarity.front() >= kIgnored) {
+  for (const auto& [name, similarity] : lists_by_name(file, "similarity")) {
+    if (similarity.front() >= kIgnoresFrom) {
       ignored.emplace_back(-similarity.front(), spoken(name));
-    } else if (similarity.front() < kSeen) {
+    } else if (similarity.front() < kSeesBelow) {
       seen.emplace_back(similarity.front(), spoken(name));
     }
   }
@@ -133,6 +97,19 @@ void add_invariance(const EvaluationFile& file, std::vector<std::string>& senten
   };
   add("ignores", ignored);
   add("sees", seen);
+}
+
+void add_duplicates(const EvaluationFile& file, std::vector<std::string>& sentences) {
+  const auto& numbers = file.content["numbers"];
+  const auto images = number_at(numbers, "test_images_with_twin");
+  if (!images || *images <= 0.0) {
+    return;
+  }
+  const auto share = number_at(numbers, "test_twin_share");
+  sentences.push_back(
+      fmt::format("Test images with a near duplicate among the training images: {}{}. Accuracies "
+                  "on them say less than they seem to.",
+                  readable(*images), share ? fmt::format(" ({})", percent(*share)) : ""));
 }
 
 bool is_of_one_corruption(const std::string& evaluation, const std::string& number) {
@@ -169,13 +146,41 @@ Numbers numbers_of(const std::vector<EvaluationFile>& files) {
 
 }  // namespace
 
+std::string spoken(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+std::map<std::string, std::vector<double>> lists_by_name(const EvaluationFile& file,
+                                                         const std::string& key) {
+  std::map<std::string, std::vector<double>> lists;
+  const auto found = file.content.find(key);
+  if (found == file.content.end() || !found->is_object()) {
+    throw DataError(fmt::format("{}: needs \"{}\", an object", file.path.string(), key));
+  }
+  for (const auto& [name, value] : found->items()) {
+    const json list = value.is_array() ? value : json::array({value});
+    for (const json& number : list) {
+      if (!number.is_number()) {
+        throw DataError(
+            fmt::format("{}: \"{}\" of \"{}\" must hold numbers", file.path.string(), name, key));
+      }
+      lists[name].push_back(number.get<double>());
+    }
+  }
+  return lists;
+}
+
 std::vector<std::string> finding_sentences(const std::vector<EvaluationFile>& evaluations) {
   std::vector<std::string> sentences;
-  if (const auto* file = find(evaluations, "robustness")) {
+  if (const auto* file = evaluation_named(evaluations, "robustness")) {
     add_robustness(*file, sentences);
   }
-  if (const auto* file = find(evaluations, "invariance")) {
+  if (const auto* file = evaluation_named(evaluations, "invariance")) {
     add_invariance(*file, sentences);
+  }
+  if (const auto* file = evaluation_named(evaluations, "duplicates")) {
+    add_duplicates(*file, sentences);
   }
   return sentences;
 }

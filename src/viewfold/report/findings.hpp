@@ -1,6 +1,7 @@
 // What an audit found, in words: what an encoder ignores, what it sees, where it breaks.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,12 +11,26 @@
 
 namespace viewfold::report {
 
-/// Sentences about robustness and invariance, where eval/robustness.json and eval/invariance.json
-/// are among the files; none otherwise. What counts as "ignores" and "breaks" is ours:
+/// Mean whitened cosines from which an encoder counts as ignoring a transform, and below which as
+/// seeing it. Both are ours.
+inline constexpr double kIgnoresFrom = 0.8;
+inline constexpr double kSeesBelow = 0.4;
+
+/// "gaussian_noise" as "gaussian noise".
+[[nodiscard]] std::string spoken(std::string name);
+
+/// What the object at `key` holds under each name: a list of numbers, or a number as a list of one;
+/// empty lists are left out. Throws DataError that names the file when there is anything else.
+[[nodiscard]] std::map<std::string, std::vector<double>> lists_by_name(const EvaluationFile& file,
+                                                                       const std::string& key);
+
+/// Sentences about robustness, invariance and near duplicates, where eval/robustness.json,
+/// eval/invariance.json and eval/duplicates.json are among the files; none otherwise. What counts
+/// as "ignores" and "breaks" is ours:
 ///  - breaks under a corruption: more than half of the clean accuracy above chance is lost at one
 ///    severity; the first such severity is told
 ///  - holds under a corruption: nine tenths of it are left at severity 5
-///  - ignores a transform: mean whitened cosine of 0.8 and more; sees it: below 0.4
+///  - ignores a transform: mean whitened cosine of kIgnoresFrom and more; sees it: below kSeesBelow
 /// Throws DataError that names the file where the numbers are not what they should be.
 [[nodiscard]] std::vector<std::string> finding_sentences(
     const std::vector<EvaluationFile>& evaluations);

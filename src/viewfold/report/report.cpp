@@ -1,14 +1,17 @@
 // Assembles the page of a run.
 #include "viewfold/report/report.hpp"
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "viewfold/core/files.hpp"
+#include "viewfold/report/audit_charts.hpp"
 #include "viewfold/report/curves.hpp"
 #include "viewfold/report/results.hpp"
 #include "viewfold/report/run_files.hpp"
@@ -21,18 +24,6 @@ namespace viewfold::report {
 namespace {
 
 using nlohmann::json;
-
-// Null when the run has no such picture.
-json picture_model(const std::filesystem::path& dir, const std::string& file, std::string title) {
-  const auto picture = read_picture(dir, file);
-  if (!picture) {
-    return {};
-  }
-  return {{"title", std::move(title)},
-          {"base64", picture->base64},
-          {"width", picture->width},
-          {"height", picture->height}};
-}
 
 json figures_model(const RunFiles& files) {
   json figures = json::array();
@@ -82,15 +73,57 @@ json missing_model(const json& page) {
        "ends."},
       {"settings", "Settings: `viewfold pretrain` writes them to resolved.toml."},
       {"card", "Card of the encoder: written beside the encoder when training ends."}};
-  json missing = json::array();
-  for (const auto& [part, sentence] : kProducers) {
+  constexpr std::pair<std::string_view, std::string_view> kAudited[]{
+      {"invariance", "invariance"},
+      {"robustness", "robustness"},
+      {"map", "map of embeddings"},
+      {"duplicates", "near duplicates"}};
+  const auto is_missing = [&page](std::string_view part) {
     const json& value = page[std::string(part)];
     // NOLINTNEXTLINE(readability-container-size-empty): a text is never empty() to this library
-    if (value.empty() || value == "") {
+    return value.empty() || value == "";
+  };
+  json missing = json::array();
+  for (const auto& [part, sentence] : kProducers) {
+    if (is_missing(part)) {
       missing.push_back(sentence);
     }
   }
+  std::vector<std::string_view> audited;
+  for (const auto& [part, name] : kAudited) {
+    if (is_missing(part)) {
+      audited.push_back(name);
+    }
+  }
+  if (!audited.empty()) {
+    missing.push_back(
+        fmt::format("Of an audit: {}. `viewfold audit` measures them.", fmt::join(audited, ", ")));
+  }
   return missing;
+}
+
+// What the scripts of the page draw; pictures stay out of it.
+json data_model(const json& page) {
+  json data;
+  for (const char* part : {"curves", "alarms", "confusions"}) {
+    data[part] = page[part];
+  }
+  const auto add = [&](const char* part, std::initializer_list<const char*> keys) {
+    data[part] = nullptr;
+    for (const char* key : keys) {
+      if (!page[part].is_null()) {
+        data[part][key] = page[part][key];
+      }
+    }
+  };
+  add("invariance", {"families", "curves", "ignores_from", "sees_below", "has_bars", "has_curves"});
+  add("robustness", {"rows", "severities", "low", "high", "share", "is_drawn"});
+  add("map", {"points", "classes", "is_drawn"});
+  if (!page["map"].is_null() && !page["map"]["sprite"].is_null()) {
+    data["map"]["tile"] = page["map"]["sprite"]["tile"];
+    data["map"]["columns"] = page["map"]["sprite"]["columns"];
+  }
+  return data;
 }
 
 json page_model(const RunFiles& files) {
@@ -103,6 +136,10 @@ json page_model(const RunFiles& files) {
   page["views"] = picture_model(files.dir, "figures/views.png", "Views");
   page["neighbours"] = picture_model(files.dir, "figures/neighbours.png", "Neighbours");
   page["figures"] = figures_model(files);
+  page["invariance"] = invariance_model(files.evaluations);
+  page["robustness"] = robustness_model(files.evaluations);
+  page["map"] = map_model(files.dir, files.evaluations);
+  page["duplicates"] = duplicates_model(files.dir, files.evaluations);
   page["settings"] = files.settings;
   page["card"] = card_model(files.card);
   page["missing"] = missing_model(page);
@@ -110,8 +147,7 @@ json page_model(const RunFiles& files) {
        {"results", "curves", "figures", "card", "confusions", "alarms", "missing"}) {
     page[std::string("has_") + part] = !page[part].empty();
   }
-  page["data"] = script_json(
-      {{"curves", page["curves"]}, {"alarms", page["alarms"]}, {"confusions", page["confusions"]}});
+  page["data"] = script_json(data_model(page));
   return page;
 }
 

@@ -12,6 +12,7 @@
 #include "viewfold/core/config.hpp"
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
+#include "viewfold/image/codec.hpp"
 #include "viewfold/report/text.hpp"
 
 namespace viewfold::report {
@@ -159,6 +160,34 @@ std::int64_t big_endian(std::span<const std::byte> bytes) {
   return value;
 }
 
+// Type and size of a picture by its first bytes. Throws DataError when it is neither PNG nor JPEG.
+Picture described(std::span<const std::byte> bytes, const fs::path& path) {
+  // Signature, length and type of the first chunk, which holds width and height (PNG, ISO/IEC
+  // 15948, clauses 5.2 and 11.2.2); the marker that begins a JPEG (ISO/IEC 10918-1, table B.1).
+  constexpr std::string_view kPng("\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16);
+  constexpr std::string_view kJpeg("\xFF\xD8\xFF", 3);
+  constexpr std::size_t kPngHeaderSize = 24;
+  const auto starts_with = [bytes](std::string_view start) {
+    return bytes.size() >= start.size() &&
+           std::equal(start.begin(), start.end(), bytes.begin(),
+                      [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
+  };
+  if (bytes.size() >= kPngHeaderSize && starts_with(kPng)) {
+    return {.type = "image/png",
+            .width = big_endian(bytes.subspan(16, 4)),
+            .height = big_endian(bytes.subspan(20, 4))};
+  }
+  if (!starts_with(kJpeg)) {
+    throw DataError(fmt::format("{}: is neither a PNG nor a JPEG file", path.string()));
+  }
+  try {
+    const ImageHeader header = read_image_header(bytes);
+    return {.type = "image/jpeg", .width = header.width, .height = header.height};
+  } catch (const DataError& problem) {
+    throw DataError(fmt::format("{}: {}", path.string(), problem.what()));
+  }
+}
+
 }  // namespace
 
 json read_object(const fs::path& path) {
@@ -205,21 +234,18 @@ std::optional<Picture> read_picture(const fs::path& dir, const fs::path& file) {
   if (!is_there(path)) {
     return std::nullopt;
   }
-  // Signature, length and type of the first chunk, which holds width and height (PNG, ISO/IEC
-  // 15948, clauses 5.2 and 11.2.2).
-  constexpr std::string_view kStart("\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16);
-  constexpr std::size_t kHeaderSize = 24;
   const auto bytes = read_file(path);
-  const auto is_same = [](std::byte a, char b) { return a == static_cast<std::byte>(b); };
-  if (bytes.size() < kHeaderSize ||
-      !std::equal(kStart.begin(), kStart.end(), bytes.begin(),
-                  [&](char b, std::byte a) { return is_same(a, b); })) {
-    throw DataError(fmt::format("{}: is no PNG file", path.string()));
-  }
-  const std::span header(bytes);
-  return Picture{.base64 = base64(bytes),
-                 .width = big_endian(header.subspan(16, 4)),
-                 .height = big_endian(header.subspan(20, 4))};
+  Picture picture = described(bytes, path);
+  picture.base64 = base64(bytes);
+  return picture;
+}
+
+const EvaluationFile* evaluation_named(const std::vector<EvaluationFile>& evaluations,
+                                       const std::string& name) {
+  const auto found = std::find_if(
+      evaluations.begin(), evaluations.end(),
+      [&name](const EvaluationFile& file) { return text_at(file.content, "evaluation") == name; });
+  return found == evaluations.end() ? nullptr : &*found;
 }
 
 std::optional<std::string> text_at(const json& object, const std::string& key) {

@@ -40,15 +40,20 @@ struct RunFiles {
 /// Reads one eval/NAME.json. Throws DataError that names the file.
 [[nodiscard]] EvaluationFile read_evaluation(const std::filesystem::path& path);
 
-/// A PNG file ready to be part of a page.
+/// The first evaluation whose file says that it is `name`; null when there is none.
+[[nodiscard]] const EvaluationFile* evaluation_named(const std::vector<EvaluationFile>& evaluations,
+                                                     const std::string& name);
+
+/// A PNG or JPEG file ready to be part of a page.
 struct Picture {
-  std::string base64;
+  std::string base64 = {};
+  std::string type = {};    // "image/png" or "image/jpeg"
   std::int64_t width = 0;   // pixels
   std::int64_t height = 0;  // pixels
 };
 
-/// Nothing when there is no such file. Throws DataError that names it when it is no PNG, or when
-/// `file` (relative) leads out of `dir`.
+/// Nothing when there is no such file. Throws DataError that names it when it is neither a PNG
+/// nor a JPEG file, or when `file` (relative) leads out of `dir`.
 [[nodiscard]] std::optional<Picture> read_picture(const std::filesystem::path& dir,
                                                   const std::filesystem::path& file);
 
