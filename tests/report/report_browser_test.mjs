@@ -37,7 +37,8 @@ const emptyCharts = (page) => page.evaluate(() => {
     const { width, height } = chart.getBoundingClientRect();
     return width > 50 && height > 50 && chart.querySelectorAll("svg path").length > 2;
   };
-  return [...document.querySelectorAll(".chart")].filter((chart) => !isDrawn(chart)).map((chart) => chart.getAttribute("aria-label"));
+  const empty = [...document.querySelectorAll(".chart")].filter((chart) => !isDrawn(chart));
+  return empty.map((chart) => chart.getAttribute("aria-label"));
 });
 
 // How many pixels of the map hold something.
@@ -153,7 +154,8 @@ async function pinch(page, from, to) {
   const fingers = (apart) => [-1, 1].map((side, id) => ({ x: middle.x + (side * apart) / 2, y: middle.y, id }));
   await client.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: fingers(from) });
   for (let step = 1; step <= 8; ++step) {
-    await client.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints: fingers(from + ((to - from) * step) / 8) });
+    const touchPoints = fingers(from + ((to - from) * step) / 8);
+    await client.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints });
   }
   await client.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
 }
@@ -191,7 +193,7 @@ async function visit(browser, name, options, use) {
   page.setDefaultTimeout(15000);
   const complaints = watch(page);
   await page.goto(address, { waitUntil: "load" });
-  await page.waitForFunction(() => document.body.dataset.charts !== undefined || document.body.dataset.error !== undefined);
+  await page.waitForFunction(() => "charts" in document.body.dataset || "error" in document.body.dataset);
   await expectSound(page, complaints);
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
   await use(page);

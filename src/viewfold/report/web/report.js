@@ -161,6 +161,11 @@
     return unit === "factor" || unit === "" ? worded(strength) : worded(strength) + " " + unit;
   }
 
+  // Names of rows beside a chart.
+  const rowLabel = (axis, c, width) => ({
+    ...axis.axisLabel, interval: 0, color: c.ink, width: Math.min(160, width / 3), overflow: "truncate",
+  });
+
   const familyTexts = ({ title, text, verdict }) =>
     [title, "Mean similarity: " + text + (verdict && ", " + verdict + " it")];
 
@@ -171,14 +176,15 @@
     const fills = { ignores: c.accent, sees: c.warn, "": c.control };
     const names = {
       type: "category", inverse: true, ...axis, axisTick: { show: false }, splitLine: { show: false },
-      axisLabel: { ...axis.axisLabel, interval: 0, color: c.ink, width: Math.min(160, width / 3), overflow: "truncate" },
+      axisLabel: rowLabel(axis, c, width),
       axisLine: { onZero: false, show: false },
     };
     return {
       animation: false,
       grid: { left: 0, right: 0, top: 22, bottom: 2, outerBoundsMode: "same" },
       xAxis: {
-        type: "value", min: Math.min(0, ...families.map(({ value }) => value)), max: 1, ...axis, splitLine: { show: false },
+        type: "value", min: Math.min(0, ...families.map(({ value }) => value)), max: 1, ...axis,
+        splitLine: { show: false },
         axisLabel: { ...axis.axisLabel, customValues: kTicks }, axisTick: { ...axis.axisTick, customValues: kTicks },
       },
       yAxis: [
@@ -228,7 +234,8 @@
       },
       yAxis: {
         type: "value", min: Math.min(0, low), max: 1, ...axis,
-        axisLabel: { ...axis.axisLabel, fontSize: 11, customValues: [0, 0.5, 1] }, axisTick: { customValues: [0, 0.5, 1] },
+        axisLabel: { ...axis.axisLabel, fontSize: 11, customValues: [0, 0.5, 1] },
+        axisTick: { customValues: [0, 0.5, 1] },
         splitLine: { ...axis.splitLine, show: false },
       },
       tooltip: {
@@ -251,7 +258,8 @@
   }
 
   const severityCells = ({ rows }) =>
-    rows.flatMap(({ values }, row) => values.map((value, column) => [column, row, value])).filter((cell) => cell[2] !== null);
+    rows.flatMap(({ values }, row) => values.map((value, column) => [column, row, value]))
+      .filter(([, , value]) => value !== null);
 
   function severityTexts({ rows, severities, share }, [column, row, value]) {
     const texts = [rows[row].title + ", severity " + severities[column], "Accuracy: " + percent(value, 1)];
@@ -266,7 +274,8 @@
     const axis = axisStyle(c);
     const { rows, severities, low, high } = robustness;
     const strength = (value) => (high > low ? (value - low) / (high - low) : 1);
-    const names = { type: "category", ...axis, axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: false } };
+    const hidden = { show: false };
+    const names = { type: "category", ...axis, axisTick: hidden, axisLine: hidden, splitLine: hidden };
     return {
       animation: false,
       grid: { left: 0, right: 1, top: 0, bottom: 1, outerBoundsMode: "same" },
@@ -276,10 +285,12 @@
       },
       yAxis: {
         ...names, inverse: true, data: rows.map(({ title }) => title),
-        axisLabel: { ...axis.axisLabel, interval: 0, color: c.ink, width: Math.min(160, width / 3), overflow: "truncate" },
+        axisLabel: rowLabel(axis, c, width),
       },
       tooltip: { ...tooltipStyle(c), formatter: ({ value }) => tooltip(severityTexts(robustness, value)) },
-      visualMap: { show: false, min: low, max: Math.max(high, low + 1e-6), dimension: 2, inRange: { color: [c.surface, c.accent] } },
+      visualMap: {
+        show: false, min: low, max: Math.max(high, low + 1e-6), dimension: 2, inRange: { color: [c.surface, c.accent] },
+      },
       series: [{
         type: "heatmap",
         data: severityCells(robustness).map((value) => ({
@@ -358,7 +369,9 @@
 
     get scale() {  // px of a unit of the map
       const room = (side) => Math.max(side - 2 * EmbeddingMap.kMargin, 1);
-      return this.zoom * Math.min(room(this.width) / Math.max(this.right, 1), room(this.height) / Math.max(this.top, 1));
+      const across = room(this.width) / Math.max(this.right, 1);
+      const down = room(this.height) / Math.max(this.top, 1);
+      return this.zoom * Math.min(across, down);
     }
 
     resize(width) {
@@ -462,7 +475,9 @@
 
     drawTile(context, index, { x, y, side }) {
       const { tile, columns } = this.map;
-      context.drawImage(this.sprite, (index % columns) * tile, Math.floor(index / columns) * tile, tile, tile, x, y, side, side);
+      const left = (index % columns) * tile;
+      const top = Math.floor(index / columns) * tile;
+      context.drawImage(this.sprite, left, top, tile, tile, x, y, side, side);
     }
 
     drawSelected(context, c) {
@@ -655,7 +670,8 @@
       }
       event.preventDefault();
       const pixels = event.deltaY * (event.deltaMode === 0 ? 1 : 20);
-      map.zoomBy(Math.exp(clamp(-pixels, -300, 300) * (isPinch ? 0.01 : 0.002)), { x: event.offsetX, y: event.offsetY });
+      const speed = isPinch ? 0.01 : 0.002;
+      map.zoomBy(Math.exp(clamp(-pixels, -300, 300) * speed), { x: event.offsetX, y: event.offsetY });
     }, { passive: false });
   }
 
@@ -801,7 +817,8 @@
 
   each("response", (place, i) => {
     const response = data.invariance.curves[i];
-    const low = Math.min(...data.invariance.curves.flatMap(({ points }) => points.map(([, similarity]) => similarity ?? 0)));
+    const all = data.invariance.curves.flatMap(({ points }) => points.map(([, similarity]) => similarity ?? 0));
+    const low = Math.min(...all);
     add(place, (c) => responseOption(response, low, c), response.points.length, (j) => responseTexts(response, j),
       { printWidth: kPrintWidth / 3 - 40 });  // in three columns
   });
@@ -828,7 +845,9 @@
       redraw(false);
     }
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw("print" in document.documentElement.dataset));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    redraw("print" in document.documentElement.dataset);
+  });
 
   addEventListener("beforeprint", () => {
     document.documentElement.dataset.print = "";
