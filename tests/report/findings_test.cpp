@@ -56,6 +56,36 @@ TEST(FindingSentences, SayNothingOfCorruptionsWhereCleanImagesAreGuessed) {
   EXPECT_GT(finding_sentences({few}).size(), 1U);
 }
 
+TEST(FindingSentences, SayWhatSolidsAndAttacksShow) {
+  const EvaluationFile solids{
+      .path = "eval/solids.json",
+      .content = {{"evaluation", "solids"},
+                  {"numbers",
+                   {{"invariance_pose", 0.9}, {"invariance_light", 0.3}, {"read_out_pose", 0.1}}}}};
+  const EvaluationFile attacks{
+      .path = "eval/adversarial.json",
+      .content = {{"evaluation", "adversarial"},
+                  {"numbers", {{"clean_accuracy", 0.5}, {"accuracy_pgd_4", 0.25}}}}};
+  const auto sentences = finding_sentences({attacks, solids});
+  ASSERT_EQ(sentences.size(), 3U);
+  EXPECT_EQ(sentences[0], "Of rendered solids it ignores pose.");
+  EXPECT_EQ(sentences[1], "Of rendered solids it sees light.");
+  EXPECT_EQ(sentences[2],
+            "The worst changes of 4/255 that were found take accuracy from 50.0% to 25.0%.");
+}
+
+// fog: errors 2.26; glass_blur: 2.0; brightness: 1.06.
+TEST(AuditTable, EndsWithTheMeanCorruptionErrorBesideTheFirstRun) {
+  auto other = robustness(0.8);
+  other.content["accuracy_by_severity"]["fog"] = {1.0, 1.0, 1.0, 1.0, 1.0};
+  other.content["accuracy_by_severity"]["spatter"] = {0.0, 0.0, 0.0, 0.0, 0.0};  // is extra
+  const auto table = audit_table({"a", "b"}, {{robustness(0.8)}, {other}});
+  EXPECT_EQ(table.back(),
+            (std::vector<std::string>{"Robustness, mCE beside the first", "100.0%", "66.7%"}));
+  const auto alone = audit_table({"a"}, {{robustness(0.8)}});
+  EXPECT_NE(alone.back().front(), "Robustness, mCE beside the first");
+}
+
 TEST(FindingSentences, SayWhatItIgnoresAndSeesTheClearestFirst) {
   const auto sentences = finding_sentences({invariance()});
   ASSERT_EQ(sentences.size(), 2U);
@@ -110,7 +140,8 @@ TEST(AuditTable, HasAColumnForEachRunAndLeavesSingleCorruptionsOut) {
       {"Invariance, similarity hue", "0.9", "-"},
       {"Robustness, accuracy", "55.0%", "55.0%"},
       {"Robustness, accuracy severity 1", "70.0%", "70.0%"},
-      {"Robustness, clean accuracy", "80.0%", "70.0%"}};
+      {"Robustness, clean accuracy", "80.0%", "70.0%"},
+      {"Robustness, mCE beside the first", "100.0%", "100.0%"}};
   EXPECT_EQ(table, expected);
 }
 

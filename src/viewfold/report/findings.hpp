@@ -24,9 +24,9 @@ inline constexpr double kSeesBelow = 0.4;
 [[nodiscard]] std::map<std::string, std::vector<double>> lists_by_name(const EvaluationFile& file,
                                                                        const std::string& key);
 
-/// Sentences about robustness, invariance and near duplicates, where eval/robustness.json,
-/// eval/invariance.json and eval/duplicates.json are among the files; none otherwise. What counts
-/// as "ignores" and "breaks" is ours:
+/// Sentences about robustness, invariance, rendered solids, attacks and near duplicates, where
+/// their files (eval/robustness.json, ...) are among those given; none otherwise. What counts as
+/// "ignores" and "breaks" is ours:
 ///  - breaks under a corruption: more than half of the clean accuracy above chance is lost at one
 ///    severity; the first such severity is told
 ///  - holds under a corruption: nine tenths of it are left at severity 5
@@ -37,7 +37,9 @@ inline constexpr double kSeesBelow = 0.4;
 
 /// The numbers of an audit beside each other: the head, then a row for each number of each
 /// evaluation, with a column for each run; "-" where a run lacks it. Accuracies of single
-/// corruptions are left to the files.
+/// corruptions, and what attacks are compared with, are left to the files. Of several runs the last
+/// row is the mean corruption error (arXiv:1903.12261, Sec. 4.3) beside the first one, where all
+/// that it needs has been measured.
 /// names  of the runs, as many as there are lists
 [[nodiscard]] std::vector<std::vector<std::string>> audit_table(
     const std::vector<std::string>& names, const std::vector<std::vector<EvaluationFile>>& runs);

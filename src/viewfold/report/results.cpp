@@ -160,7 +160,12 @@ std::string evaluation_title(const std::string& name) {
                                                          {"retrieval", "Retrieval"},
                                                          {"spectrum", "Spread of features"},
                                                          {"robustness", "Robustness"},
-                                                         {"invariance", "Invariance"}};
+                                                         {"invariance", "Invariance"},
+                                                         {"solids", "Rendered solids"},
+                                                         {"map", "Map"},
+                                                         {"duplicates", "Near duplicates"},
+                                                         {"adversarial", "Attacks"},
+                                                         {"fine_tuning", "Fine-tuning"}};
   const auto found = titles.find(name);
   return found == titles.end() ? name : found->second;
 }
