@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -219,7 +220,14 @@ json result_table(const std::vector<EvaluationFile>& evaluations) {
                       {"cells", std::move(cells)}});
     }
   }
-  return rows.empty() ? json() : json{{"controls", names}, {"rows", std::move(rows)}};
+  if (rows.empty()) {
+    return {};
+  }
+  constexpr std::size_t kShort = 24;  // more are in the way of what comes below
+  return {{"controls", names},
+          {"count", rows.size()},
+          {"open", rows.size() <= kShort ? "open" : ""},
+          {"rows", std::move(rows)}};
 }
 
 json confusions_model(const std::vector<EvaluationFile>& evaluations) {
@@ -241,11 +249,15 @@ json confusions_model(const std::vector<EvaluationFile>& evaluations) {
 }
 
 std::vector<std::string> result_sentences(const std::vector<EvaluationFile>& evaluations) {
+  // Of an audit, which has many, those that people ask for first.
+  static const std::set<std::string> asked{"knn", "linear", "fine_tuning"};
+  constexpr std::size_t kFew = 4;
   std::vector<std::string> sentences;
   for (const auto& evaluation : evaluations) {
     const json& content = evaluation.content;
     const auto accuracy = number_at(content["numbers"], "accuracy");
-    if (!accuracy) {
+    if (!accuracy || (evaluations.size() > kFew &&
+                      !asked.contains(text_at(content, "evaluation").value_or("")))) {
       continue;
     }
     std::vector<std::string> controls;

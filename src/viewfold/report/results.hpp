@@ -30,7 +30,8 @@ namespace viewfold::report {
 /// of counts, with one name per row.
 [[nodiscard]] nlohmann::json confusions_model(const std::vector<EvaluationFile>& evaluations);
 
-/// The accuracies in words, one sentence each, with their controls.
+/// The accuracies in words, one sentence each, with their controls; of more than four evaluations,
+/// as an audit has them, only those of knn, linear and fine_tuning.
 [[nodiscard]] std::vector<std::string> result_sentences(
     const std::vector<EvaluationFile>& evaluations);
 

@@ -121,7 +121,7 @@ RobustnessResult measure_robustness(Encoder& encoder,
       const auto distorted =
           corrupt_images(spec.images, parse_image_corruption(name, "distortion"), spec.seed);
       measured.distortions.push_back({name, accuracy_of(bank, features(*distorted))});
-      measured.result.numbers["distorted_" + name] = measured.distortions.back().accuracy;
+      measured.result.numbers["accuracy_" + name] = measured.distortions.back().accuracy;
     }
   }
   measured.result.numbers["clean_accuracy"] = clean;
