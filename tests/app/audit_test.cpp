@@ -56,6 +56,13 @@ TEST_F(Audit, FillsEveryPartAndKeepsWhatIsDone) {
   EXPECT_TRUE(contains(again.err, "robustness: kept")) << again.err;
   EXPECT_TRUE(contains(again.err, "knn: kept")) << again.err;
   EXPECT_EQ(read_text_file(folder_->path() / "run" / "eval" / "robustness.json"), before);
+  // What is no result is measured again.
+  write_file_atomically(folder_->path() / "run" / "eval" / "knn.json",
+                        std::string(R"({"counts": {}, "dataset": 5})"));
+  const auto mended =
+      run_program(*folder_, {"audit", "run", "--minutes", "1", "--threads", "1", "--on", "knn"});
+  EXPECT_EQ(mended.code, 0) << mended.err;
+  EXPECT_TRUE(result("knn")["numbers"].contains("accuracy"));
   const auto page = read_text_file(folder_->path() / "run" / "report.html");
   EXPECT_TRUE(contains(page, "images are told apart in"));
 }

@@ -37,9 +37,12 @@ nlohmann::json earlier(const AuditPart& part, const AuditedRun& run) {
     return {};
   }
   auto json = nlohmann::json::parse(read_text_file(file), nullptr, false);
-  return json.is_object() && json.contains("counts") && json["counts"].is_object()
-             ? json
-             : nlohmann::json();
+  const auto is_text = [&json](const char* key) {
+    return !json.contains(key) || json[key].is_string();
+  };
+  const bool is_result = json.is_object() && json.contains("counts") &&
+                         json["counts"].is_object() && is_text("dataset") && is_text("settings");
+  return is_result ? json : nlohmann::json();
 }
 
 // Whether `before` is of the same images and settings, and of about as many.

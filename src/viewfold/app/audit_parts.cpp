@@ -313,7 +313,7 @@ std::vector<AuditPart> audit_parts() {
   }
   const std::string settings = "audit";
   parts.push_back({"invariance", settings, invariance_counts, invariance});
-  parts.push_back({"robustness", settings, robustness_counts, robustness});
+  parts.push_back({"robustness", "audit with distortions", robustness_counts, robustness});
   parts.push_back({"solids", settings, solids_counts, solids, /*needs_images=*/false});
   parts.push_back({"map", settings, map_counts, map});
   parts.push_back({"duplicates", settings, all_counts, duplicates});
