@@ -32,7 +32,7 @@ def parse():
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--program", type=pathlib.Path, default=pathlib.Path("build/release/bench/bench_evaluations"))
+    parser.add_argument("--program", type=pathlib.Path, default=pathlib.Path("build/release/bench_evaluations"))
     options = parser.parse_args()
     if options.turns < 1 or options.threads < 1:
         parser.error("--turns and --threads from 1")
