@@ -65,6 +65,21 @@ def table(study):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+def audit_table(study, audit):
+    """All numbers of an audit, arms side by side."""
+    arms = [arm for arm in study["arms"] if arm.get("audits", {}).get(audit)]
+    names = sorted({name for arm in arms for name in arm["audits"][audit]})
+    lines = ["| " + " | ".join([audit] + [f"`{arm['name']}`" for arm in arms]) + " |", "|---|" + "--:|" * len(arms)]
+    for name in names:
+        row = [f"`{name}`"]
+        for arm in arms:
+            found = arm["audits"][audit].get(name)
+            spread = f" ± {found['sd']:.2f}" if found and found["n"] > 1 else ""
+            row.append(f"{found['mean']:.2f}{spread}" if found else "-")
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
 def section(path):
     study = json.loads(path.read_text())
     if not isinstance(study.get("arms"), list):
@@ -74,9 +89,11 @@ def section(path):
     missing = ""
     if study["missing"]:
         missing = f"\n\nNot run or not complete: {len(study['missing'])} of its runs."
-    protocols = "\n".join(f"- {study['protocols'][name]}" for name in study["evaluations"] if name in study["protocols"])
+    audits = "".join(f"\n\n{audit_table(study, audit)}" for audit in study.get("audits", []))
+    measured = study["evaluations"] + study.get("audits", [])
+    protocols = "\n".join(f"- {study['protocols'][name]}" for name in measured if name in study["protocols"])
     return (f"## {study['title']}\n\n{study['question']}\n\n{source}, [numbers](../results/{path.name}); "
-            f"made on {'; '.join(study['machines'])}.\n\n{table(study)}{missing}\n\n{protocols}\n")
+            f"made on {'; '.join(study['machines'])}.\n\n{table(study)}{audits}{missing}\n\n{protocols}\n")
 
 
 def page():

@@ -36,8 +36,8 @@ TestFolder* Audit::folder_ = nullptr;
 TEST_F(Audit, FillsEveryPartAndKeepsWhatIsDone) {
   const auto audited = run_program(*folder_, {"audit", "run", "--minutes", "1", "--threads", "1"});
   ASSERT_EQ(audited.code, 0) << audited.err;
-  for (const std::string name :
-       {"knn", "linear", "robustness", "invariance", "duplicates", "adversarial", "fine_tuning"}) {
+  for (const std::string name : {"knn", "linear", "robustness", "invariance", "alignment", "sets",
+                                 "duplicates", "adversarial", "fine_tuning"}) {
     EXPECT_FALSE(result(name)["numbers"].empty()) << name;
     EXPECT_TRUE(contains(result(name)["dataset"].get<std::string>(), "pictures")) << name;
   }
@@ -79,12 +79,20 @@ TEST_F(Audit, OfImagesWithoutLabelsMeasuresWhatNeedsNone) {
   const auto audited = run_program(
       *folder_, {"audit", "run", "--data", "plain", "--minutes", "1", "--threads", "1"});
   ASSERT_EQ(audited.code, 0) << audited.err;
-  for (const std::string name : {"invariance", "map", "duplicates"}) {
+  for (const std::string name : {"spectrum", "invariance", "alignment", "map", "duplicates"}) {
     EXPECT_TRUE(contains(result(name)["dataset"].get<std::string>(), "plain")) << name;
   }
   EXPECT_EQ(result("map")["points"].size(), 38U);
   EXPECT_EQ(result("map")["points"][0]["label"], -1);
   EXPECT_TRUE(contains(audited.err, "knn is left out")) << audited.err;
+  EXPECT_TRUE(contains(audited.err, "sets is left out")) << audited.err;
+  EXPECT_FALSE(result("spectrum")["numbers"].contains("accuracy"));
+  const auto evaluated = run_program(
+      *folder_, {"evaluate", "run", "--data", "plain", "--on", "spectrum", "--threads", "1"});
+  EXPECT_EQ(evaluated.code, 0) << evaluated.err;
+  const auto refused = run_program(*folder_, {"evaluate", "run", "--data", "plain"});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_TRUE(contains(refused.err, "has no labels")) << refused.err;
 }
 
 TEST_F(Audit, SaysWhatItDoesNotKnow) {

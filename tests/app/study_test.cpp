@@ -82,6 +82,34 @@ TEST(Study, StopsGoesOnAndComparesArms) {
   EXPECT_EQ(results_of(folder), results);
 }
 
+TEST(Study, AuditsItsRunsAndWhatIsFusedOfThem) {
+  const TestFolder folder("study_audit");
+  write_pictures(folder.path() / "pictures", 90);
+  write_recipe(folder,
+               "[study]\nseeds = [1]\nevaluations = \"knn\"\naudits = \"alignment,sets\"\n"
+               "audit_minutes = 1\n"
+               "[data]\nsource = \"pictures\"\n[encoder]\nwidth = 4\n"
+               "[train]\nepochs = 1\nbatch_size = 16\nthreads = 1\n"
+               "[evaluate]\nknn.k = 5\nthreads = 1\ndata = \"pictures\"\ncontrols = \"off\"\n"
+               "[arms.warm]\n[arms.cold]\nmethod.temperature = 0.1\n"
+               "[arms.both]\nafter = \"warm,cold\"\n"
+               "command = \"fuse {warm} {cold} --out {self} --overwrite\"\n");
+  const auto ended = run_program(folder, kStudy);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_TRUE(contains(ended.err, "both-seed1: viewfold audit")) << ended.err;
+  const json results = results_of(folder);
+  EXPECT_TRUE(results["missing"].empty()) << results["missing"];
+  const json& both = results["arms"][2];
+  EXPECT_EQ(both["name"], "both");
+  EXPECT_EQ(both["accuracy"]["knn"]["n"], 1);
+  EXPECT_TRUE(both["runs"][0]["audits"]["alignment"].contains("distance_of_others"));
+  EXPECT_TRUE(both["audit_difference"]["sets"].contains("similarity"));
+  EXPECT_TRUE(contains(ended.out, "Alignment, minus warm")) << ended.out;
+  const auto again = run_program(folder, kStudy);
+  EXPECT_EQ(again.code, 0);
+  EXPECT_EQ(again.err, "");
+}
+
 TEST(Study, RunsAPartSaysWhatIsMissingAndRefusesOtherSettings) {
   const TestFolder folder("study_part");
   write_pictures(folder.path() / "pictures", 40);
@@ -141,6 +169,7 @@ TEST(Study, TellsMistakesBeforeAnythingRuns) {
       {{"--only", "cold"}, "arm cold needs copy-seed1, which is not finished (add copy to --only)"},
       {{"--seeds", "3"}, "3 is no seed of the study"},
       {{"--study.evaluations", "knm"}, "knn"},
+      {{"--study.audits", "solid"}, "did you mean solids?"},
       {{"--train.epoch", "3"}, "arm base: --train.epoch: train.epoch: unknown setting"},
       {{"--seed", "3"}, "--seed: seed: the seeds of a study are in study.seeds"},
       {{"--arms.copy.command", "exprot"}, "did you mean export?"},

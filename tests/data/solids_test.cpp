@@ -133,6 +133,36 @@ TEST(Solids, RefuseOtherSizesSplitsAndIndices) {
   EXPECT_THROW((void)draw_scene("val", 0), ContractViolation);
 }
 
+TEST(Solids, StandBeforeAWallOfOneColourWhereThatIsAsked) {
+  const auto plain = open_dataset({.spec = "plain-solids:48", .split = "test"});
+  const auto solids = open_dataset({.spec = "solids:48", .split = "test"});
+  ASSERT_EQ(plain->size(), solids->size());
+  EXPECT_EQ(plain->name(3), "plain-solids:48/test#3");
+  EXPECT_EQ(open_dataset({.spec = "plain-solids", .split = "test"})->image(0).height(), 32);
+  for (const std::size_t index : {0, 1, 2, 3}) {
+    EXPECT_EQ(plain->label(index), solids->label(index));
+    const auto silhouette = solid_silhouette(draw_scene("test", index), 48);
+    const auto covered = silhouette.values<std::uint8_t>();
+    const Image picture = plain->image(index);
+    const Image textured = solids->image(index);
+    const auto wall = picture.values<std::uint8_t>();
+    const auto texture = textured.values<std::uint8_t>();
+    bool differs = false;
+    for (std::size_t i = 0; i < covered.size(); ++i) {
+      for (std::size_t band = 0; band < 3; ++band) {
+        if (covered[i] == 0) {
+          EXPECT_EQ(wall[3 * i + band], wall[band]) << index << ", " << i;  // as the corner
+          differs = differs || wall[3 * i + band] != texture[3 * i + band];
+        } else if (covered[i] == 255) {
+          EXPECT_EQ(wall[3 * i + band], texture[3 * i + band]) << index << ", " << i;
+        }
+      }
+    }
+    EXPECT_TRUE(differs) << index;
+  }
+  EXPECT_THROW((void)open_dataset({.spec = "plain-solids:3", .split = "test"}), DataError);
+}
+
 TEST(Solids, HaveTheSameBitsAgainAndFromTwoThreads) {
   const auto first = open_at("solids");
   const auto second = open_at("solids");

@@ -117,6 +117,62 @@ TEST(EncoderFile, HoldsWeightsInAnyMemoryFormat) {
   EXPECT_EQ(read_file(written.weights), before);
 }
 
+// Two encoders side by side on disk.
+EncoderSpec fused_spec() {
+  EncoderSpec second = small_spec();
+  second.name = "resnet10";
+  second.width = 2;
+  EncoderSpec spec = small_spec();
+  spec.name = kConcatenation;
+  spec.parts = {small_spec(), second};
+  return spec;
+}
+
+TEST(EncoderFile, HoldsEncodersSideBySide) {
+  const torch::NoGradGuard no_grad;
+  const Written written("fused", fused_spec());
+  const auto loaded = read_encoder(written.weights, written.card);
+  ASSERT_EQ(loaded.card.encoder.parts.size(), 2U);
+  EXPECT_EQ(loaded.card.encoder.parts[1].name, "resnet10");
+  EXPECT_EQ(loaded.card.encoder.parts[1].width, 2);
+  EXPECT_EQ(loaded.card.encoder.parts[1].input_size, 8);
+  const auto x = input(written.spec, 3);
+  const auto expected = written.encoder->forward(x);
+  EXPECT_TRUE(loaded.encoder->forward(x).equal(expected));
+  const auto script = written.folder.path() / "encoder.pt";
+  write_torchscript(*written.encoder, card_of(*written.encoder, written.spec), script);
+  auto module = torch::jit::load(script.string());
+  EXPECT_TRUE(module.forward({x}).toTensor().allclose(expected, 1e-4, 1e-5));
+}
+
+TEST(EncoderFile, NamesThePartThatIsWrong) {
+  const Written written("fused_broken", fused_spec());
+  const auto good = written.content();
+  const auto expect_named = [&](const char* pointer, const ordered_json& value, const char* named) {
+    auto content = good;
+    content[ordered_json::json_pointer(pointer)] = value;
+    write_file_atomically(written.card, content.dump());
+    const auto error = reading_error(written);
+    EXPECT_NE(error.find(std::string("\"") + named + "\""), std::string::npos) << error;
+  };
+  const std::string parts = "/architecture/parts";
+  expect_named("/architecture/parts/1/width", 0, "architecture.parts.1.width");
+  expect_named("/architecture/parts/1/name", "resnet19", "architecture.parts.1.name");
+  expect_named("/architecture/parts/0", 5, "architecture.parts.0.name");
+  expect_named("/architecture/parts/0", {{"parts", {{"0", 1}}}}, "architecture.parts.0.name");
+  expect_named(parts.c_str(), ordered_json::object(), "architecture.parts");
+  expect_named(parts.c_str(), ordered_json::array({1}), "architecture.parts");
+  expect_named(parts.c_str(), {{"1", good["architecture"]["parts"]["1"]}},
+               "architecture.parts.0.name");
+  auto many = ordered_json::object();
+  for (int i = 0; i < 65; ++i) {
+    many[std::to_string(i)] = good["architecture"]["parts"]["0"];
+  }
+  expect_named(parts.c_str(), many, "architecture.parts");
+  many.erase("64");
+  expect_named(parts.c_str(), many, "architecture.parts");  // more than the file can fill
+}
+
 TEST(EncoderFile, NamesKeysInOneOrder) {
   const auto content = Written("order").content();
   std::vector<std::string> keys;

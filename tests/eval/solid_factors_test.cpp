@@ -56,6 +56,22 @@ TEST(SolidFactors, AnEncoderOfTheBackgroundIgnoresAllElse) {
   EXPECT_LT(numbers.at("solid"), 0.25);
 }
 
+TEST(SolidFactors, ThatEncoderReadsThePlainWallExactly) {
+  CornerEncoder encoder(3);
+  auto spec = small_spec();
+  spec.is_plain = true;
+  const auto result = measure_solid_factors(encoder, preprocess(), spec);
+  const auto& numbers = result.numbers;
+  for (const auto* band : {"red", "green", "blue"}) {
+    EXPECT_GT(numbers.at(std::string("read_out_background_") + band), 0.99) << band;
+  }
+  EXPECT_FALSE(numbers.contains("read_out_background_dark_red"));
+  EXPECT_NEAR(numbers.at("read_out_background"), 1.0, 0.01);
+  EXPECT_NEAR(numbers.at("invariance_pose"), 1.0, 1e-6);
+  EXPECT_LT(numbers.at("read_out_position_x"), 0.1);
+  EXPECT_NE(result.protocol.find("plain-solids"), std::string::npos);
+}
+
 TEST(SolidFactors, AGrayEncoderSeesLuma) {
   CornerEncoder encoder(1);
   const auto numbers = measure_solid_factors(encoder, preprocess(1), small_spec()).numbers;

@@ -45,12 +45,18 @@ inline void write_study_run(const StudyPlan& plan,
   record.machine = "A processor, 2 threads, viewfold 0.1.0";
   record.seconds = run.seconds;
   record.evaluated = evaluation_text(plan);
+  record.audited = audit_text(plan);
   record.is_done = true;
   if (place.arm.command.empty()) {
     write_text(place.run() / "run.json",
                R"({"schema": 1, "version": "0.1.0", "status": "finished", "created": "then"})");
     write_text(place.run() / "encoder.safetensors", "weights");
     write_text(place.run() / "eval" / "knn.json", sample_evaluation("knn", run.accuracy).dump());
+    for (const auto& audit : plan.audits) {
+      auto file = sample_evaluation(audit, 0.0);
+      file["numbers"] = {{"pose", run.accuracy / 2.0}, {"light", 0.25}};
+      write_text(place.run() / "eval" / (audit + ".json"), file.dump());
+    }
   }
   std::filesystem::create_directories(dir);
   write_study_record(place, record);

@@ -107,6 +107,7 @@ TEST(StudyPlan, SaysWhatIsWrongAndWhere) {
       {"[arms.seed]\n", "plan.toml:1: an arm cannot be called seed"},
       {"seed = 1\n[arms.a]\n", "plan.toml:1: seed: the seeds of a study are in study.seeds"},
       {"[study]\nsede = 1\n[arms.a]\n", "plan.toml:2: study.sede: unknown setting"},
+      {"[study]\naudit_minutes = 0\n[arms.a]\n", "plan.toml:2: study.audit_minutes"},
       {"[study]\nseeds = []\n[arms.a]\n", "plan.toml: study.seeds: is empty"},
       {"[study]\nseeds = [1, 1]\n[arms.a]\n", "plan.toml: study.seeds: names a seed twice"},
       {"[study]\nreference = \"bsae\"\n" + two, "did you mean base?"},

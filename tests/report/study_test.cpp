@@ -1,6 +1,7 @@
 // Tests of what a study reads, computes and writes.
 #include "viewfold/report/study.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -138,6 +139,76 @@ TEST(Study, SaysHowARunFailed) {
             "fit, seed 1: not run (code 3: no space)");
 }
 
+// The same with an audit of every run.
+StudyResults audited_results(const TestFolder& folder) {
+  std::string text = testing::kStudyPlan;
+  text.replace(text.find("evaluations"), 0, "audits = \"solids\"\naudit_minutes = 2\n");
+  const StudyPlan plan = sample_plan(folder.path(), text);
+  EXPECT_EQ(audit_words(plan), (Lines{"--on=solids", "--minutes=2"}));
+  write_study_run(plan, folder.path(), {"base", 1, 0.50, 60.0});
+  write_study_run(plan, folder.path(), {"base", 2, 0.54, 90.0});
+  write_study_run(plan, folder.path(), {"gan", 1, 0.60, 120.0});
+  write_study_run(plan, folder.path(), {"gan", 2, 0.62, 120.0});
+  return read_study_results(plan, folder.path());
+}
+
+TEST(Study, SummarisesEveryNumberOfItsAudits) {
+  const TestFolder folder("study_audits");
+  const StudyResults results = audited_results(folder);
+  EXPECT_EQ(report::audited_numbers(results, "solids"), (Lines{"light", "pose"}));
+  EXPECT_NEAR(report::audited_number(results.arms[0], "solids", "pose")->mean, 0.26, 1e-12);
+  EXPECT_FALSE(report::audited_number(results.arms[1], "solids", "pose"));  // a command
+  EXPECT_FALSE(report::audited_number(results.arms[0], "solids", "hue"));
+  const auto difference = report::audited_difference(results, results.arms[2], "solids", "pose");
+  ASSERT_TRUE(difference);
+  EXPECT_NEAR(difference->summary.mean, 0.045, 1e-12);  // halves of 0.10 and 0.08
+  EXPECT_FALSE(report::audited_difference(results, results.arms[0], "solids", "pose"));
+  write_study(results, folder.path());
+  const json object = json::parse(read_text_file(folder.path() / "study.json"));
+  EXPECT_EQ(object["audits"], json({"solids"}));
+  EXPECT_EQ(object["arms"][2]["runs"][0]["audits"]["solids"]["pose"], 0.30);
+  EXPECT_EQ(object["arms"][2]["audits"]["solids"]["light"]["n"], 2);
+  EXPECT_EQ(object["arms"][2]["audit_difference"]["solids"]["pose"]["seeds"], json({1, 2}));
+  const std::string markdown = read_text_file(folder.path() / "study.md");
+  EXPECT_TRUE(holds(markdown, "| number | base | gan |")) << markdown;
+  EXPECT_TRUE(holds(markdown, "| pose | 0.260 ± 0.014 | 0.305 ± 0.007 |")) << markdown;
+  EXPECT_TRUE(holds(markdown, "Rendered solids, minus base")) << markdown;
+  EXPECT_TRUE(holds(markdown, "| light | +0.000 (+0.000 .. +0.000) |")) << markdown;
+}
+
+TEST(Study, SaysWhichAuditsAreMissing) {
+  const TestFolder folder("study_audits");
+  const StudyResults results = audited_results(folder);
+  const StudyPlan& plan = results.plan;
+  std::filesystem::remove(study_run_path(folder.path(), "base", 1) / "eval" / "solids.json");
+  const StudyRunPlace place{plan, plan.arm("gan"), folder.path(), 2};
+  auto record = read_study_record(place).value();
+  record.audited = "--on=solids --minutes=1";
+  write_study_record(place, record);
+  const auto missing = report::missing_runs(read_study_results(plan, folder.path()));
+  EXPECT_EQ(missing.front(), "base, seed 1: not audited for solids");
+  EXPECT_NE(std::find(missing.begin(), missing.end(), "gan, seed 2: audited with other settings"),
+            missing.end());
+}
+
+TEST(Study, MeasuresTheEncoderThatACommandLeaves) {
+  const TestFolder folder("study_command");
+  const StudyPlan plan = sample_plan(folder.path());
+  const StudyRunPlace place{plan, plan.arm("fit"), folder.path(), 1};
+  EXPECT_FALSE(has_encoder(place, StudyProgress::kDone));
+  write_study_run(plan, folder.path(), {"fit", 1, 0.0, 600.0});
+  write_text(place.run() / "run.json",
+             R"({"schema": 1, "version": "0.1.0", "status": "finished", "created": "then"})");
+  write_text(place.run() / "encoder.safetensors", "weights");
+  EXPECT_TRUE(has_encoder(place, StudyProgress::kDone));
+  EXPECT_FALSE(has_encoder(place, StudyProgress::kUnfinished));
+  write_text(place.run() / "eval" / "knn.json", testing::sample_evaluation("knn", 0.7).dump());
+  const auto results = read_study_results(plan, folder.path());
+  EXPECT_NEAR(report::accuracy_of(results.arms[1], "knn")->mean, 0.7, 1e-12);
+  write_study(results, folder.path());
+  EXPECT_TRUE(holds(read_text_file(folder.path() / "study.md"), "| fit | 1 | 50.00"));
+}
+
 TEST(StudyRecord, ComesBackAsItWasWritten) {
   const TestFolder folder("study");
   const StudyPlan plan = sample_plan(folder.path());
@@ -148,6 +219,7 @@ TEST(StudyRecord, ComesBackAsItWasWritten) {
                            .seconds = 1.5,
                            .evaluate_seconds = 0.25,
                            .evaluated = "--on=knn",
+                           .audited = "--on=solids",
                            .is_done = true,
                            .failure = "f"};
   write_study_record(place, record);
@@ -158,6 +230,7 @@ TEST(StudyRecord, ComesBackAsItWasWritten) {
   EXPECT_EQ(read->seconds, 1.5);
   EXPECT_EQ(read->evaluate_seconds, 0.25);
   EXPECT_EQ(read->evaluated, "--on=knn");
+  EXPECT_EQ(read->audited, "--on=solids");
   EXPECT_TRUE(read->is_done);
   EXPECT_EQ(read->failure, "f");
   for (const std::string broken :

@@ -1,12 +1,10 @@
 // The verb that audits encoders: what they know, what they ignore, and where they break.
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "viewfold/app/audit_parts.hpp"
 #include "viewfold/app/audited_run.hpp"
@@ -26,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 std::string source_of(const AuditPart& part, const AuditedRun& run) {
-  return part.needs_images ? run.all().source : "solids";
+  return part.needs_images ? run.all().source : rendered_source(run);
 }
 
 // What the file of a part holds; null where there is none, or it is no result.
@@ -85,31 +83,6 @@ void measure(const AuditPart& part, AuditedRun& run, bool again) {
   run.log().info(
       fmt::format("  {}: {}", part.name,
                   duration_text(std::chrono::duration<double>(Clock::now() - start).count())));
-}
-
-// The parts named in `list`, or all.
-std::vector<AuditPart> parts_of(const std::optional<std::string>& list) {
-  auto all = audit_parts();
-  if (!list) {
-    return all;
-  }
-  std::vector<std::string> known;
-  for (const auto& part : all) {
-    known.push_back(part.name);
-  }
-  std::vector<AuditPart> parts;
-  for (const auto& name : split_list(*list)) {
-    const auto found = std::find(known.begin(), known.end(), name);
-    if (found == known.end()) {
-      const auto nearest = nearest_name(name, known);
-      throw UsageError(fmt::format("--on {}: there is no such part ({})", name,
-                                   nearest.empty()
-                                       ? fmt::format("known: {}", fmt::join(known, ", "))
-                                       : fmt::format("did you mean {}?", nearest)));
-    }
-    parts.push_back(all[static_cast<std::size_t>(found - known.begin())]);
-  }
-  return parts;
 }
 
 // What was measured now and before, of all runs.
@@ -181,7 +154,7 @@ void audit_command(Arguments arguments) {
     runs.push_back(RunDir::open(arguments.take_positional("RUN")));
   }
   const auto chosen = arguments.take("on");
-  const auto parts = parts_of(chosen);
+  const auto parts = chosen ? find_audit_parts(split_list(*chosen)) : audit_parts();
   const double seconds = seconds_of(arguments);
   const auto source = arguments.take("data");
   const bool again = arguments.take_flag("again");

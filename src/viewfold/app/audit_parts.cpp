@@ -6,13 +6,16 @@
 #include <map>
 #include <utility>
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/files.hpp"
 #include "viewfold/data/solids.hpp"
 #include "viewfold/data/subset.hpp"
 #include "viewfold/eval/adversarial.hpp"
+#include "viewfold/eval/alignment.hpp"
 #include "viewfold/eval/embedding_map.hpp"
 #include "viewfold/eval/features.hpp"
 #include "viewfold/eval/fine_tuning.hpp"
@@ -63,6 +66,12 @@ auto told(LogSink& log, std::string what, std::size_t stride) {
 Json with_counts(Json json, const AuditedRun& run, const AuditCounts& counts) {
   json["counts"] = {{"train", counts.train}, {run.all().test_split, counts.test}};
   return json;
+}
+
+std::vector<std::int64_t> labels_present(const at::Tensor& labels) {
+  const auto counts = at::bincount(labels);
+  const auto present = counts.nonzero().squeeze(1).contiguous();
+  return {present.data_ptr<std::int64_t>(), present.data_ptr<std::int64_t>() + present.numel()};
 }
 
 AuditPart evaluation_part(const EvaluationEntry& entry) {
@@ -158,6 +167,55 @@ Json invariance(AuditedRun& run) {
   return json;
 }
 
+AuditCounts alignment_counts(const AuditedRun& run) {
+  return counts_of(run, 0, run.sizes().transformed);
+}
+
+Json alignment(AuditedRun& run) {
+  const auto images = run.entering_images(run.sizes().transformed);
+  const auto result = measure_alignment(
+      [&run](const Dataset& views) { return run.features(views).features; }, images,
+      {.size = run.loaded().card.encoder.input_size, .seed = AuditedRun::kSeed});
+  return with_counts(result_json("alignment", result, run.all()), run, alignment_counts(run));
+}
+
+// The images of one class are views of one object where each folder holds one.
+Json sets(AuditedRun& run) {
+  const auto& input = run.input();
+  if (!input.test.labels.defined()) {
+    throw DataError("there are no labels to say which images are of one thing");
+  }
+  constexpr std::int64_t kViews = 72;  // of COIL-100, the most that the paper has
+  const auto whitened = Whitening::fit(input.train.features).apply(input.test.features);
+  EvaluationResult result;
+  double sum = 0.0;
+  double with_itself = 0.0;
+  std::int64_t things = 0;
+  for (const auto label : labels_present(input.test.labels)) {
+    const auto rows = input.test.labels.eq(label).nonzero().squeeze(1);
+    const auto count = std::min(kViews, rows.size(0));
+    if (count >= 2) {
+      const auto alike =
+          set_similarity(whitened.index_select(0, rows.narrow(0, 0, count)).unsqueeze(0));
+      sum += alike.off_diagonal.mean;
+      with_itself += alike.with_diagonal.mean;
+      ++things;
+    }
+  }
+  if (things == 0) {
+    throw DataError("no class has two test images");
+  }
+  result.numbers = {{"similarity", sum / static_cast<double>(things)},
+                    {"similarity_with_itself", with_itself / static_cast<double>(things)}};
+  result.protocol = fmt::format(
+      "mean cosine of whitened features of different test images of one class, at most {} of each, "
+      "then over {} classes (arXiv:2111.11398: where a class is one object, invariance to what "
+      "changes between its pictures); with_itself counts each image beside itself, as the paper; "
+      "whitening by {} training images",
+      kViews, things, input.train.features.size(0));
+  return result_json("sets", result, run.taken());
+}
+
 AuditCounts adversarial_counts(const AuditedRun& run) {
   return counts_of(run, std::min(run.sizes().train, kBank), run.sizes().attacked);
 }
@@ -183,6 +241,7 @@ SolidFactorsSpec solids_spec(const AuditedRun& run) {
   const auto test = std::min(train / kPart, static_cast<std::int64_t>(solid_scene_count("test")));
   return {.train = train,
           .test = test,
+          .is_plain = rendered_source(run) != "solids",
           .seed = AuditedRun::kSeed,
           .batch_size = AuditedRun::kBatch,
           .threads = AuditedRun::threads()};
@@ -197,7 +256,7 @@ Json solids(AuditedRun& run) {
   const auto result =
       measure_solid_factors(run.encoder(), run.loaded().preprocess(), solids_spec(run));
   Json json = with_counts(result_json("solids", result, run.all()), run, solids_counts(run));
-  json["dataset"] = "solids";
+  json["dataset"] = rendered_source(run);
   return json;
 }
 
@@ -306,6 +365,11 @@ Json fine_tuning(AuditedRun& run) {
 
 }  // namespace
 
+std::string rendered_source(const AuditedRun& run) {
+  constexpr const char* kPlain = "plain-solids";
+  return run.all().source.starts_with(kPlain) ? kPlain : "solids";
+}
+
 std::vector<AuditPart> audit_parts() {
   std::vector<AuditPart> parts;
   for (const auto& entry : evaluation_table()) {
@@ -313,12 +377,35 @@ std::vector<AuditPart> audit_parts() {
   }
   const std::string settings = "audit";
   parts.push_back({"invariance", settings, invariance_counts, invariance});
+  parts.push_back({"alignment", settings, alignment_counts, alignment});
+  parts.push_back({"sets", settings, all_counts, sets});
   parts.push_back({"robustness", "audit with distortions", robustness_counts, robustness});
   parts.push_back({"solids", settings, solids_counts, solids, /*needs_images=*/false});
   parts.push_back({"map", settings, map_counts, map});
   parts.push_back({"duplicates", settings, all_counts, duplicates});
   parts.push_back({"adversarial", settings, adversarial_counts, adversarial});
   parts.push_back({"fine_tuning", settings, all_counts, fine_tuning});
+  return parts;
+}
+
+std::vector<AuditPart> find_audit_parts(const std::vector<std::string>& names) {
+  const auto all = audit_parts();
+  std::vector<std::string> known;
+  for (const auto& part : all) {
+    known.push_back(part.name);
+  }
+  std::vector<AuditPart> parts;
+  for (const auto& name : names) {
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end()) {
+      const auto nearest = nearest_name(name, known);
+      throw UsageError(fmt::format("there is no part of an audit called {} ({})", name,
+                                   nearest.empty()
+                                       ? fmt::format("known: {}", fmt::join(known, ", "))
+                                       : fmt::format("did you mean {}?", nearest)));
+    }
+    parts.push_back(all[static_cast<std::size_t>(found - known.begin())]);
+  }
   return parts;
 }
 

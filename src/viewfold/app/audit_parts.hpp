@@ -29,8 +29,15 @@ struct AuditPart {
       true;  // whether it is about the images of the audit; else about rendered ones
 };
 
+/// Which pictures are rendered for the parts that need no images: "plain-solids" where the audit is
+/// of these, else "solids".
+[[nodiscard]] std::string rendered_source(const AuditedRun& run);
+
 /// All parts in the order in which they are measured: the evaluations of the table, then what
 /// changes images, then what takes long.
 [[nodiscard]] std::vector<AuditPart> audit_parts();
+
+/// Those called by `names`, in that order. Throws UsageError with the nearest known name.
+[[nodiscard]] std::vector<AuditPart> find_audit_parts(const std::vector<std::string>& names);
 
 }  // namespace viewfold

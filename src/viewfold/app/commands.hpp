@@ -19,6 +19,7 @@ void study_command(Arguments arguments);
 void embed_command(Arguments arguments);
 void export_command(Arguments arguments);
 void import_command(Arguments arguments);
+void fuse_command(Arguments arguments);
 void views_command(Arguments arguments);
 void audit_views_command(Arguments arguments);
 void show_command(Arguments arguments);

@@ -26,6 +26,7 @@ Command find_command(const std::string& verb) {
                                                         {"embed", embed_command},
                                                         {"export", export_command},
                                                         {"import", import_command},
+                                                        {"fuse", fuse_command},
                                                         {"views", views_command},
                                                         {"audit-views", audit_views_command},
                                                         {"show", show_command},

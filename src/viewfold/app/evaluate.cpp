@@ -1,4 +1,5 @@
 // The verb that measures: evaluations of the encoder of a run beside its controls.
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <optional>
@@ -49,6 +50,15 @@ class EvaluationsConfig final : public Config {
 
   std::vector<ChosenEvaluation> chosen;
 };
+
+LabelledImages open_for(const EvaluationsConfig& evaluations,
+                        const RunConfig& config,
+                        const std::optional<std::string>& source,
+                        LogSink& log) {
+  const bool needs_labels = std::any_of(evaluations.chosen.begin(), evaluations.chosen.end(),
+                                        [](const auto& item) { return item.entry->needs_labels; });
+  return needs_labels ? open_labelled(config, source, log) : open_images(config, source, log);
+}
 
 using Results = std::map<std::string, std::map<std::string, EvaluationResult>>;
 
@@ -108,6 +118,14 @@ nlohmann::ordered_json to_json(const std::string& name,
   return json;
 }
 
+std::string number_list(const std::map<std::string, double>& numbers) {
+  std::vector<std::string> words;
+  for (const auto& [name, value] : numbers) {
+    words.push_back(fmt::format("{} {:.4g}", name, value));
+  }
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
 void write_and_print(const RunDir& run, const Results& results, const LabelledImages& images) {
   std::vector<std::vector<std::string>> table{{"accuracy"}};
   for (const auto& [subject, unused] : results.begin()->second) {
@@ -127,7 +145,11 @@ void write_and_print(const RunDir& run, const Results& results, const LabelledIm
       row.push_back(found == numbers.end() ? "" : fmt::format("{:.1f} %", 100.0 * found->second));
     }
     table.push_back(std::move(row));
-    protocols += fmt::format("  {}: {}\n", name, subjects.at(kPretrained).protocol);
+    const auto& own = subjects.at(kPretrained);
+    if (!own.numbers.contains("accuracy")) {
+      protocols += fmt::format("  {}: {}\n", name, number_list(own.numbers));
+    }
+    protocols += fmt::format("  {}: {}\n", name, own.protocol);
   }
   fmt::print("\n{}, {} split\n\n{}\n{}", images.source, images.test_split, text_table(table),
              protocols);
@@ -164,7 +186,7 @@ void evaluate_command(Arguments arguments) {
   RunConfig config = reopen_config(run);
   config.train.threads = thread_count(threads);
   at::set_num_threads(static_cast<int>(config.train.threads));
-  const LabelledImages images = open_labelled(config, source, log);
+  const LabelledImages images = open_for(evaluations, config, source, log);
   log.info(fmt::format("{}: {} training and {} test images", images.source, images.train->size(),
                        images.test->size()));
   const Measurements measurements(config, images, loaded.preprocess());
@@ -173,7 +195,7 @@ void evaluate_command(Arguments arguments) {
     log.info("raw pixels ...");
     measure(evaluations, "raw pixels", measurements.of_pixels(), results);
     log.info("untrained encoder ...");
-    const auto untrained = make_initial_encoder(config);
+    const auto untrained = make_initial_encoder(loaded.card.encoder, config.seed);
     measure(evaluations, "untrained encoder", measurements.of_encoder(*untrained), results);
   }
   if (other) {

@@ -34,8 +34,9 @@ std::map<std::string, std::vector<Option>> make_options() {
       {"audit",
        {{"data", "DATA", "images, with labels or without; by default those of each run"},
         {"on", "LIST",
-         "parts: evaluations (`viewfold list evaluations`), invariance, robustness, solids, map, "
-         "duplicates, adversarial, fine_tuning (default all)"},
+         "parts: evaluations (`viewfold list evaluations`), invariance, alignment, sets, "
+         "robustness, "
+         "solids, map, duplicates, adversarial, fine_tuning (default all)"},
         {"minutes", "N", "how long it may take in all; decides how many images (default 10)"},
         {"again", "", "measure also what has been measured with as many images"},
         {"threads", "N", "threads; 0 takes every core"}}},
@@ -68,6 +69,10 @@ std::map<std::string, std::vector<Option>> make_options() {
         {"prefix", "TEXT",
          "what stands before the names of the encoder's weights (default: found)"},
         {"stem", "NAME", "auto, cifar, half or imagenet (default auto: by the first weights)"},
+        {"overwrite", "", "remove an earlier run at --out first"}}},
+      {"fuse",
+       {{"out", "RUN",
+         "folder to make: evaluate, audit, embed, export and report take it as a run"},
         {"overwrite", "", "remove an earlier run at --out first"}}},
       {"views",
        {kConfigFile,

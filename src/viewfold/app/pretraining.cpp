@@ -310,16 +310,15 @@ ViewPlan view_plan(const RunConfig& config) {
 
 namespace {
 
-void seed_weights(const RunConfig& config) {
-  torch::manual_seed(
-      derive_seed({.seed = static_cast<std::uint64_t>(config.seed), .stream = "init"}));
+void seed_weights(std::int64_t seed) {
+  torch::manual_seed(derive_seed({.seed = static_cast<std::uint64_t>(seed), .stream = "init"}));
 }
 
 }  // namespace
 
-std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config) {
-  seed_weights(config);  // a method draws those of its encoder first
-  auto encoder = make_encoder(encoder_spec(config));
+std::shared_ptr<Encoder> make_initial_encoder(const EncoderSpec& spec, std::int64_t seed) {
+  seed_weights(seed);  // a method draws those of its encoder first
+  auto encoder = make_encoder(spec);
   use_channels_last(*encoder);
   return encoder;
 }
@@ -334,7 +333,7 @@ std::unique_ptr<Method> make_initial_method(const RunConfig& config, const Datas
     context.labels = required_labels(images, entry.name);
     context.classes = static_cast<std::int64_t>(images.class_names().size());
   }
-  seed_weights(config);
+  seed_weights(config.seed);
   auto method = entry.make(*config.method, context);
   use_channels_last(method->module());
   return method;
@@ -417,7 +416,9 @@ namespace {
 // What is known of an encoder that was imported, as settings of the run it did not have here.
 RunConfig imported_config(const EncoderCard& card) {
   RunConfig config("simclr", "auto", card.encoder.input_size);
-  config.encoder.name = card.encoder.name;
+  if (card.encoder.parts.empty()) {
+    config.encoder.name = card.encoder.name;
+  }
   config.encoder.settings.width = card.encoder.width;
   config.encoder.settings.stem = card.encoder.stem;
   config.data.bands = card.encoder.in_channels;

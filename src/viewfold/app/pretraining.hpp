@@ -35,8 +35,9 @@ struct Experiment {
 /// The views that a run makes of each image.
 [[nodiscard]] ViewPlan view_plan(const RunConfig& config);
 
-/// The encoder with the initial weights of the run, without its method.
-[[nodiscard]] std::shared_ptr<Encoder> make_initial_encoder(const RunConfig& config);
+/// The encoder with the initial weights of a run with this seed, without its method.
+[[nodiscard]] std::shared_ptr<Encoder> make_initial_encoder(const EncoderSpec& spec,
+                                                            std::int64_t seed);
 
 /// The method with the initial weights of the run: they depend on its seed alone.
 /// images  that it trains on; their labels are read for methods that need them, and for no others.

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "viewfold/app/audit_parts.hpp"
 #include "viewfold/app/commands.hpp"
 #include "viewfold/app/run_config.hpp"
 #include "viewfold/app/study_runner.hpp"
@@ -82,6 +83,7 @@ std::set<std::string> check_arms(const StudyPlan& plan, const fs::path& dir) {
   for (const auto& name : plan.evaluations) {
     (void)find_evaluation(name);
   }
+  (void)find_audit_parts(plan.audits);
   for (const auto& arm : plan.arms) {
     const StudyRunPlace place{plan, arm, dir, plan.seeds.front()};
     if (!arm.command.empty()) {
@@ -149,6 +151,13 @@ void print_results(const StudyResults& results, const fs::path& dir) {
     std::vector<std::vector<std::string>> rows{table.head};
     rows.insert(rows.end(), table.rows.begin(), table.rows.end());
     fmt::print("\n{}, percent\n\n{}", table.title, text_table(rows));
+  }
+  for (const auto& audit : results.plan.audits) {
+    for (const auto& table : report::audit_tables(results, audit)) {
+      std::vector<std::vector<std::string>> rows{table.head};
+      rows.insert(rows.end(), table.rows.begin(), table.rows.end());
+      fmt::print("\n{}\n\n{}", table.title, text_table(rows));
+    }
   }
   const auto missing = report::missing_runs(results);
   fmt::print("{}", missing.empty() ? "" : "\nmissing:\n");

@@ -46,10 +46,9 @@ FileHandle lock_log(const StudyRunPlace& place) {
   return file;
 }
 
-bool is_evaluated(const StudyRunPlace& place, const StudyRecord& record) {
+bool has_results(const StudyRunPlace& place, const std::vector<std::string>& names) {
   const RunDir run = RunDir::open(place.run());
-  return record.evaluated == evaluation_text(place.plan) &&
-         std::all_of(place.plan.evaluations.begin(), place.plan.evaluations.end(),
+  return std::all_of(names.begin(), names.end(),
                      [&run](const auto& name) { return fs::exists(run.eval(name)); });
 }
 
@@ -170,7 +169,7 @@ void StudyRunner::make(Work& work) {
 
 void StudyRunner::evaluate(Work& work) {
   const StudyRunPlace& place = work.place;
-  if (is_evaluated(place, work.record)) {
+  if (work.record.evaluated == evaluation_text(plan_) && has_results(place, plan_.evaluations)) {
     return;
   }
   std::vector<std::string> words{"evaluate", place.run().string()};
@@ -182,6 +181,24 @@ void StudyRunner::evaluate(Work& work) {
   log_.info(fmt::format("{}: viewfold evaluate", place.name()));
   if (run(work, words, work.record.evaluate_seconds)) {
     work.record.evaluated = evaluation_text(plan_);
+    write_study_record(place, work.record);
+  }
+}
+
+void StudyRunner::audit(Work& work) {
+  const StudyRunPlace& place = work.place;
+  if (work.record.audited == audit_text(plan_) && has_results(place, plan_.audits)) {
+    return;
+  }
+  std::vector<std::string> words{"audit", place.run().string()};
+  const auto more = audit_words(plan_);
+  words.insert(words.end(), more.begin(), more.end());
+  work.record.audited.clear();
+  work.record.failure.clear();
+  double seconds = 0.0;
+  log_.info(fmt::format("{}: viewfold audit", place.name()));
+  if (run(work, words, seconds)) {
+    work.record.audited = audit_text(plan_);
     write_study_record(place, work.record);
   }
 }
@@ -215,8 +232,9 @@ void StudyRunner::advance(const StudyRunPlace& place) {
     }
     make(work);
   }
-  if (work.progress == StudyProgress::kDone && place.arm.command.empty()) {
+  if (has_encoder(place, work.progress)) {
     evaluate(work);
+    audit(work);
   }
 }
 

@@ -48,6 +48,7 @@ class StudyRunner {
   [[nodiscard]] bool has_what_it_needs(const StudyRunPlace& place);
   void make(Work& work);
   void evaluate(Work& work);
+  void audit(Work& work);
   [[nodiscard]] bool run(Work& work, const std::vector<std::string>& words, double& seconds);
   [[nodiscard]] std::vector<std::string> words_for(const Work& work) const;
 

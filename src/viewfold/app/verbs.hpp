@@ -30,6 +30,8 @@ inline constexpr std::array kVerbs{
     Verb{"export", "RUN [--format safetensors,torchscript]", "copy the encoder out of a run"},
     Verb{"import", "FILE.pth --out RUN [--size 32]",
          "take in an encoder that was trained with PyTorch; nothing in the file is run"},
+    Verb{"fuse", "RUN RUN [RUN ...] --out RUN",
+         "one encoder of several: their features side by side"},
     Verb{"views", "DATA [settings] --out FILE", "a contact sheet of the views before training"},
     Verb{"audit-views", "DATA [settings]", "judge the views of a recipe on your images"},
     Verb{"show", "RUN --sample N --epoch N", "the views of one image, as training made them"},

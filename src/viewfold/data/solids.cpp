@@ -13,54 +13,68 @@ namespace viewfold::data {
 namespace {
 
 constexpr std::string_view kName = "solids";
-constexpr std::string_view kWithSize = "solids:";
+constexpr std::string_view kPlain = "plain-solids";
+
+/// What a spec asks for.
+struct SolidsSpec {
+  bool is_plain = false;
+  int size = 32;  // pixels a side
+};
 
 class Solids : public LabelledDataset {
  public:
-  Solids(std::string split, int size, Labels labels)
+  Solids(std::string split, const SolidsSpec& spec, Labels labels)
       : LabelledDataset(std::move(labels)),
         split_(std::move(split)),
-        size_(size) {}
+        spec_(spec) {}
 
   [[nodiscard]] std::size_t size() const override { return solid_scene_count(split_); }
   [[nodiscard]] Image image(std::size_t index) const override {
-    return render_solid(draw_scene(split_, index), size_);
+    const auto scene = draw_scene(split_, index);
+    return render_solid(spec_.is_plain ? before_plain_wall(scene) : scene, spec_.size);
   }
   [[nodiscard]] std::string name(std::size_t index) const override {
     check(index < size(), "index of an image is out of range");
-    return fmt::format("{}{}/{}#{}", kWithSize, size_, split_, index);
+    return fmt::format("{}:{}/{}#{}", spec_.is_plain ? kPlain : kName, spec_.size, split_, index);
   }
   [[nodiscard]] std::string stamp(std::size_t /*index*/) const override {
-    return fmt::format("{} px", size_);
+    return fmt::format("{} px", spec_.size);
   }
 
  private:
   std::string split_;
-  int size_;
+  SolidsSpec spec_;
 };
 
-int side_of(const std::string& spec) {
-  if (spec == kName) {
-    return 32;
+// The name in front of a size, if there is one.
+std::string_view name_in(const std::string& spec) {
+  return std::string_view(spec).substr(0, spec.find(':'));
+}
+
+SolidsSpec parse(const std::string& spec) {
+  const auto name = name_in(spec);
+  SolidsSpec parsed{.is_plain = name == kPlain};
+  if (spec == name) {
+    return parsed;
   }
-  int side = 0;
   const char* const end = spec.data() + spec.size();
-  const auto result = std::from_chars(spec.data() + kWithSize.size(), end, side);
-  if (result.ec != std::errc() || result.ptr != end || side < kMinSolidSize ||
-      side > kMaxSolidSize) {
-    throw DataError(fmt::format(
-        "{}: expected solids, or solids:SIZE with a side of {} to {} pixels (as solids:64)",
-        printable(spec), kMinSolidSize, kMaxSolidSize));
+  const auto result = std::from_chars(spec.data() + name.size() + 1, end, parsed.size);
+  if (result.ec != std::errc() || result.ptr != end || parsed.size < kMinSolidSize ||
+      parsed.size > kMaxSolidSize) {
+    throw DataError(
+        fmt::format("{}: expected {}, or {}:SIZE with a side of {} to {} pixels (as {}:64)",
+                    printable(spec), name, name, kMinSolidSize, kMaxSolidSize, name));
   }
-  return side;
+  return parsed;
 }
 
 int recognises(const std::string& spec) {
-  return spec == kName || spec.starts_with(kWithSize) ? 100 : 0;
+  const auto name = name_in(spec);
+  return name == kName || name == kPlain ? 100 : 0;
 }
 
 std::vector<std::string> splits(const std::string& spec) {
-  (void)side_of(spec);
+  (void)parse(spec);
   return {"train", "test"};
 }
 
@@ -70,15 +84,17 @@ std::unique_ptr<Dataset> open(const DatasetRequest& request) {
   for (std::size_t i = 0; i < solid_scene_count(request.split); ++i) {
     labels.of_image.emplace_back(draw_scene(request.split, i).solid);
   }
-  return std::make_unique<Solids>(request.split, side_of(request.spec), std::move(labels));
+  return std::make_unique<Solids>(request.split, parse(request.spec), std::move(labels));
 }
 
 }  // namespace
 
 DatasetEntry solids_entry() {
   return {.name = "solids",
-          .summary = "solids, or solids:SIZE: ten solids, rendered with SIZE pixels a side (32)",
-          .names = {"solids", "solids:SIZE"},
+          .summary =
+              "solids, or solids:SIZE: ten solids, rendered with SIZE pixels a side (32); "
+              "plain-solids: the same before walls of one colour",
+          .names = {"solids", "solids:SIZE", "plain-solids", "plain-solids:SIZE"},
           .recognises = recognises,
           .open = open,
           .splits = splits};

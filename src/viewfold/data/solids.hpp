@@ -111,6 +111,10 @@ struct SolidScene {
 /// ContractViolation unless index < solid_scene_count(split).
 [[nodiscard]] SolidScene draw_scene(std::string_view split, std::size_t index);
 
+/// The same scene before a wall of one colour, the bright one of its background: that of the data
+/// set "plain-solids".
+[[nodiscard]] SolidScene before_plain_wall(SolidScene scene);
+
 /// The same scene with that one factor drawn anew; position includes scale.
 [[nodiscard]] SolidScene with_other_pose(SolidScene scene, Rng& rng);
 [[nodiscard]] SolidScene with_other_light(SolidScene scene, Rng& rng);

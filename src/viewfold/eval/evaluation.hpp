@@ -43,8 +43,10 @@ struct EvaluationEntry {
   std::string_view
       summary;  // one line for `viewfold list evaluations`, with the source of the protocol
   std::unique_ptr<Config> (*config)();
-  /// Throws DataError when there are no labels, ContractViolation on shapes that do not fit.
+  /// Throws DataError when there are no labels and it needs them, ContractViolation on shapes that
+  /// do not fit.
   EvaluationResult (*run)(const EvaluationInput& input, const Config& config);
+  bool needs_labels = true;  // else its "accuracy" is there only where there are labels
 };
 
 /// All evaluations, by name. Generated from the file names in `src/viewfold/eval/`.

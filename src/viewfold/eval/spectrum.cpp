@@ -170,9 +170,12 @@ at::Tensor nearest_means(const EvaluationInput& input, std::int64_t classes) {
 
 EvaluationResult run(const EvaluationInput& input, const Config& config) {
   const auto& settings = dynamic_cast<const SpectrumConfig&>(config);
-  const auto classes = check_labelled(input);
   const at::NoGradGuard no_grad;
-  auto result = compare_labels(input.test.labels, nearest_means(input, classes), classes);
+  EvaluationResult result;
+  if (check_features(input)) {
+    const auto classes = check_labelled(input);
+    result = compare_labels(input.test.labels, nearest_means(input, classes), classes);
+  }
   const auto x = drawn(input.test.features, settings.images, input.seed).to(at::kDouble);
   // From the first row on: what does not vary is then 0, not what rounding leaves of a mean.
   const auto shifted = x.sub(x.narrow(0, 0, 1));
@@ -205,7 +208,8 @@ EvaluationEntry spectrum_entry() {
               "how test features spread: uniformity (arXiv:2005.10242), RankMe (arXiv:2210.02885), "
               "participation ratio, TwoNN dimension (Facco et al., 2017), dead features",
           .config = []() -> std::unique_ptr<Config> { return std::make_unique<SpectrumConfig>(); },
-          .run = run};
+          .run = run,
+          .needs_labels = false};
 }
 
 }  // namespace viewfold::eval

@@ -9,6 +9,7 @@
 
 #include "viewfold/core/error.hpp"
 #include "viewfold/core/named_table.hpp"
+#include "viewfold/nn/concatenated_encoder.hpp"
 
 namespace viewfold {
 
@@ -57,6 +58,9 @@ std::shared_ptr<Encoder> make_encoder(const EncoderSpec& spec) {
   check(spec.width >= 1 && spec.in_channels >= 1 && spec.input_size >= 1,
         fmt::format("an encoder of width {} for {} channels of {} pixels cannot be made",
                     spec.width, spec.in_channels, spec.input_size));
+  if (!spec.parts.empty()) {
+    return std::make_shared<ConcatenatedEncoder>(spec);
+  }
   EncoderSpec resolved = spec;
   resolved.stem = resolve_stem(spec.stem, spec.input_size);
   return find_encoder(spec.name).make(resolved);

@@ -44,13 +44,19 @@ struct EncoderConfig : Config {
 
 /// An encoder as it is to be made: the user's settings and what the data says.
 struct EncoderSpec {
-  std::string name;  // of a row of encoder_table()
+  std::string name;  // of a row of encoder_table(); kConcatenation where it has parts
   std::int64_t width = 64;
   std::string stem = "auto";  // auto, cifar, half or imagenet
   std::int64_t in_channels = 3;
   std::int64_t input_size = 32;  // side of the views in pixels
   bool zero_init_residual = false;
+  // Encoders whose features stand side by side (nn/concatenated_encoder.hpp): then width, stem and
+  // zero_init_residual say nothing.
+  std::vector<EncoderSpec> parts = {};
 };
+
+/// What an encoder of several is called.
+inline constexpr std::string_view kConcatenation = "concatenation";
 
 /// One row of the table of encoders. `src/viewfold/nn/encoders/<stem>.cpp` defines
 /// `<stem>_entry()`.

@@ -162,6 +162,8 @@ std::string evaluation_title(const std::string& name) {
                                                          {"spectrum", "Spread of features"},
                                                          {"robustness", "Robustness"},
                                                          {"invariance", "Invariance"},
+                                                         {"alignment", "Alignment"},
+                                                         {"sets", "Views of one thing"},
                                                          {"solids", "Rendered solids"},
                                                          {"map", "Map"},
                                                          {"duplicates", "Near duplicates"},

@@ -39,7 +39,7 @@ StudyScore read_score(const report::EvaluationFile& file) {
   return score;
 }
 
-// Reads the scores of a trained run; says which evaluations are missing.
+// Reads the scores of an encoder; says which evaluations are missing.
 std::string read_scores(const StudyRunPlace& place,
                         const StudyRecord& record,
                         StudyResults& results,
@@ -61,6 +61,32 @@ std::string read_scores(const StudyRunPlace& place,
   return absent.empty() ? "" : fmt::format("not evaluated with {}", fmt::join(absent, ", "));
 }
 
+// Reads the numbers of its audits; says which are missing.
+std::string read_audits(const StudyRunPlace& place,
+                        const StudyRecord& record,
+                        StudyResults& results,
+                        StudyRunResult& result) {
+  if (record.audited != audit_text(place.plan)) {
+    return record.audited.empty() ? "not audited" : "audited with other settings";
+  }
+  const RunDir run = RunDir::open(place.run());
+  std::vector<std::string> absent;
+  for (const auto& name : place.plan.audits) {
+    if (!fs::exists(run.eval(name))) {
+      absent.push_back(name);
+      continue;
+    }
+    const auto file = report::read_evaluation(run.eval(name));
+    for (const auto& [key, unused] : file.content["numbers"].items()) {
+      if (const auto number = report::number_at(file.content["numbers"], key)) {
+        result.audits[name][key] = *number;
+      }
+    }
+    results.protocols.emplace(name, report::text_at(file.content, "protocol").value_or(""));
+  }
+  return absent.empty() ? "" : fmt::format("not audited for {}", fmt::join(absent, ", "));
+}
+
 std::string how_far(StudyProgress progress) {
   switch (progress) {
     case StudyProgress::kAbsent:
@@ -80,7 +106,8 @@ StudyRunResult read_run(const StudyRunPlace& place, StudyResults& results) {
                         .missing = "",
                         .seconds = std::nullopt,
                         .total_seconds = std::nullopt,
-                        .scores = {}};
+                        .scores = {},
+                        .audits = {}};
   const auto record = read_study_record(place);
   const StudyProgress progress = progress_of(place, record);
   result.missing = how_far(progress);
@@ -94,8 +121,10 @@ StudyRunResult read_run(const StudyRunPlace& place, StudyResults& results) {
         results.machines.end()) {
       results.machines.push_back(record->machine);
     }
-    if (place.arm.command.empty()) {
+    if (has_encoder(place, progress)) {
       result.missing = read_scores(place, *record, results, result);
+      const auto audits = read_audits(place, *record, results, result);
+      result.missing += (result.missing.empty() || audits.empty() ? "" : ", ") + audits;
     }
   }
   if (!result.missing.empty() && !record->failure.empty()) {

@@ -24,7 +24,8 @@ struct StudyRunResult {
   std::string missing;                  // what it lacks, in words; "": complete
   std::optional<double> seconds;        // wall time of training or command, once it has finished
   std::optional<double> total_seconds;  // with the arms in "cost_of"
-  std::map<std::string, StudyScore> scores;  // by evaluation
+  std::map<std::string, StudyScore> scores;                     // by evaluation
+  std::map<std::string, std::map<std::string, double>> audits;  // numbers by name, by part
 };
 
 struct StudyArmResult {
@@ -36,7 +37,7 @@ struct StudyArmResult {
 struct StudyResults {
   StudyPlan plan;
   std::vector<std::string> machines;             // where its runs were made
-  std::map<std::string, std::string> protocols;  // by evaluation, as far as they are known
+  std::map<std::string, std::string> protocols;  // by evaluation or audit, where known
   std::vector<StudyArmResult> arms;              // in the order of the plan
 };
 

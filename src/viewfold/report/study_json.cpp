@@ -49,11 +49,28 @@ ordered_json to_json(const StudyRunResult& run) {
                       {"missing", run.missing},
                       {"wall_seconds", to_json(run.seconds)},
                       {"total_wall_seconds", to_json(run.total_seconds)},
-                      {"evaluations", ordered_json::object()}};
+                      {"evaluations", ordered_json::object()},
+                      {"audits", run.audits}};
   for (const auto& [name, score] : run.scores) {
     object["evaluations"][name] = {{"accuracy", score.accuracy}, {"controls", score.controls}};
   }
   return object;
+}
+
+// Summaries of all numbers of all audits, and how they differ from the reference's.
+void add_audits(const StudyResults& results, const StudyArmResult& arm, ordered_json& object) {
+  object["audits"] = ordered_json::object();
+  object["audit_difference"] = ordered_json::object();
+  for (const auto& audit : results.plan.audits) {
+    for (const auto& number : audited_numbers(results, audit)) {
+      if (const auto summary = audited_number(arm, audit, number)) {
+        object["audits"][audit][number] = to_json(summary);
+      }
+      if (const auto difference = audited_difference(results, arm, audit, number)) {
+        object["audit_difference"][audit][number] = to_json(*difference);
+      }
+    }
+  }
 }
 
 ordered_json arm_json(const StudyResults& results, const StudyArmResult& arm) {
@@ -78,6 +95,7 @@ ordered_json arm_json(const StudyResults& results, const StudyArmResult& arm) {
       object["difference"][evaluation] = to_json(*difference);
     }
   }
+  add_audits(results, arm, object);
   return object;
 }
 
@@ -93,6 +111,7 @@ ordered_json study_json(const StudyResults& results) {
                       {"seeds", plan.seeds},
                       {"reference", plan.reference},
                       {"evaluations", plan.evaluations},
+                      {"audits", plan.audits},
                       {"protocols", results.protocols},
                       {"evaluate", to_json(plan.evaluate)},
                       {"arms", ordered_json::array()},

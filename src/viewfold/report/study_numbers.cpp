@@ -31,6 +31,47 @@ const StudyArmResult& reference_of(const StudyResults& results) {
   return *found;
 }
 
+std::optional<double> number_of(const StudyRunResult& run,
+                                const std::string& audit,
+                                const std::string& number) {
+  const auto numbers = run.audits.find(audit);
+  if (numbers == run.audits.end()) {
+    return std::nullopt;
+  }
+  const auto found = numbers->second.find(number);
+  return found == numbers->second.end() ? std::nullopt : std::optional(found->second);
+}
+
+// What `number` gives for runs of the arm, less what it gives for those of the reference.
+template <class Number>
+std::optional<PairedDifference> paired(const StudyResults& results,
+                                       const StudyArmResult& arm,
+                                       const Number& number) {
+  const StudyArmResult& reference = reference_of(results);
+  if (arm.arm.name == reference.arm.name) {
+    return std::nullopt;
+  }
+  PairedDifference difference;
+  std::vector<double> values;
+  for (const auto& run : arm.runs) {
+    for (const auto& other : reference.runs) {
+      const std::optional<double> own = number(run);
+      const std::optional<double> base = number(other);
+      if (run.seed == other.seed && own && base) {
+        values.push_back(*own - *base);
+        difference.seeds.push_back(run.seed);
+      }
+    }
+  }
+  const auto summary = summarise(values);
+  if (!summary) {
+    return std::nullopt;
+  }
+  difference.summary = *summary;
+  difference.interval = mean_interval(*summary);
+  return difference;
+}
+
 }  // namespace
 
 std::optional<double> accuracy_at(const StudyRunResult& run, const std::string& evaluation) {
@@ -81,29 +122,38 @@ std::vector<std::string> controls_of(const StudyResults& results, const std::str
 std::optional<PairedDifference> difference_of(const StudyResults& results,
                                               const StudyArmResult& arm,
                                               const std::string& evaluation) {
-  const StudyArmResult& reference = reference_of(results);
-  if (arm.arm.name == reference.arm.name) {
-    return std::nullopt;
-  }
-  PairedDifference difference;
-  std::vector<double> values;
-  for (const auto& run : arm.runs) {
-    for (const auto& other : reference.runs) {
-      const auto own = accuracy_at(run, evaluation);
-      const auto base = accuracy_at(other, evaluation);
-      if (run.seed == other.seed && own && base) {
-        values.push_back(*own - *base);
-        difference.seeds.push_back(run.seed);
+  return paired(results, arm,
+                [&](const StudyRunResult& run) { return accuracy_at(run, evaluation); });
+}
+
+std::optional<Summary> audited_number(const StudyArmResult& arm,
+                                      const std::string& audit,
+                                      const std::string& number) {
+  return over_runs(arm, [&](const auto& run) { return number_of(run, audit, number); });
+}
+
+std::vector<std::string> audited_numbers(const StudyResults& results, const std::string& audit) {
+  std::set<std::string> names;
+  for (const auto& arm : results.arms) {
+    for (const auto& run : arm.runs) {
+      const auto found = run.audits.find(audit);
+      if (found == run.audits.end()) {
+        continue;
+      }
+      for (const auto& [name, unused] : found->second) {
+        names.insert(name);
       }
     }
   }
-  const auto summary = summarise(values);
-  if (!summary) {
-    return std::nullopt;
-  }
-  difference.summary = *summary;
-  difference.interval = mean_interval(*summary);
-  return difference;
+  return {names.begin(), names.end()};
+}
+
+std::optional<PairedDifference> audited_difference(const StudyResults& results,
+                                                   const StudyArmResult& arm,
+                                                   const std::string& audit,
+                                                   const std::string& number) {
+  return paired(results, arm,
+                [&](const StudyRunResult& run) { return number_of(run, audit, number); });
 }
 
 std::vector<std::string> missing_runs(const StudyResults& results) {

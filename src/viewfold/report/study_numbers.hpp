@@ -40,6 +40,21 @@ struct PairedDifference {
                                                             const StudyArmResult& arm,
                                                             const std::string& evaluation);
 
+/// One number of an audit, over the seeds that have it; nothing where none has.
+[[nodiscard]] std::optional<Summary> audited_number(const StudyArmResult& arm,
+                                                    const std::string& audit,
+                                                    const std::string& number);
+
+/// The names of all numbers of an audit.
+[[nodiscard]] std::vector<std::string> audited_numbers(const StudyResults& results,
+                                                       const std::string& audit);
+
+/// As difference_of(), of a number of an audit.
+[[nodiscard]] std::optional<PairedDifference> audited_difference(const StudyResults& results,
+                                                                 const StudyArmResult& arm,
+                                                                 const std::string& audit,
+                                                                 const std::string& number);
+
 /// "gan, seed 3: not run", for every run that lacks something.
 [[nodiscard]] std::vector<std::string> missing_runs(const StudyResults& results);
 

@@ -25,6 +25,11 @@ std::vector<StudyTable> further_tables(const StudyResults& results) {
   for (const auto& evaluation : results.plan.evaluations) {
     tables.push_back(run_table(results, evaluation));
   }
+  for (const auto& audit : results.plan.audits) {
+    for (auto& table : audit_tables(results, audit)) {
+      tables.push_back(std::move(table));
+    }
+  }
   tables.push_back(time_table(results));
   tables.push_back(arm_table(results));
   return tables;

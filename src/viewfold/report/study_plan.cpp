@@ -99,6 +99,8 @@ struct Heading final : Config {
   std::vector<std::int64_t> seeds{1, 2, 3};
   std::string reference;
   std::string evaluations = "knn,linear";
+  std::string audits;
+  std::int64_t audit_minutes = 5;
 
   void visit(FieldVisitor& v) override {
     v.enter("study");
@@ -107,6 +109,9 @@ struct Heading final : Config {
     v.field("seeds", seeds, {.doc = "every arm runs once with each", .min = 0});
     v.field("reference", reference, {.doc = "arm that the others are compared with"});
     v.field("evaluations", evaluations, {.doc = "what `viewfold evaluate --on` measures"});
+    v.field("audits", audits, {.doc = "what `viewfold audit --on` measures beside"});
+    v.field("audit_minutes", audit_minutes,
+            {.doc = "how long the audit of a run may take", .min = 1, .max = 100000});
     v.leave();
   }
 };
@@ -280,6 +285,8 @@ StudyPlan read_study_plan(const std::string& path, const ConfigSource& changes) 
                  .reference = heading.reference,
                  .evaluations = names_in(heading.evaluations),
                  .evaluate = below(source.values(), "evaluate."),
+                 .audits = names_in(heading.audits),
+                 .audit_minutes = heading.audit_minutes,
                  .arms = {}};
   for (const auto& name : names) {
     plan.arms.push_back(make_arm(name, source.values()));

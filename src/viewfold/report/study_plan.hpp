@@ -28,8 +28,10 @@ struct StudyPlan {
   std::vector<std::int64_t> seeds;
   std::string reference;  // the arm that others are compared with
   std::vector<std::string> evaluations;
-  StudySettings evaluate;      // options and settings of `viewfold evaluate`
-  std::vector<StudyArm> arms;  // in the order of the file
+  StudySettings evaluate;           // options and settings of `viewfold evaluate`
+  std::vector<std::string> audits;  // parts of `viewfold audit`
+  std::int64_t audit_minutes = 0;   // of each run
+  std::vector<StudyArm> arms;       // in the order of the file
 
   /// Throws UsageError with the nearest known name.
   [[nodiscard]] const StudyArm& arm(const std::string& name) const;

@@ -63,6 +63,7 @@ std::optional<StudyRecord> read_study_record(const StudyRunPlace& place) {
       .seconds = report::number_at(object, "seconds").value_or(0.0),
       .evaluate_seconds = report::number_at(object, "evaluate_seconds").value_or(0.0),
       .evaluated = report::text_at(object, "evaluated").value_or(""),
+      .audited = report::text_at(object, "audited").value_or(""),
       .is_done = object.value("is_done", json()) == json(true),
       .failure = report::text_at(object, "failure").value_or("")};
   const json asked = object.value("settings", json());
@@ -84,6 +85,7 @@ void write_study_record(const StudyRunPlace& place, const StudyRecord& record) {
                                       {"seconds", record.seconds},
                                       {"evaluate_seconds", record.evaluate_seconds},
                                       {"evaluated", record.evaluated},
+                                      {"audited", record.audited},
                                       {"is_done", record.is_done},
                                       {"failure", record.failure},
                                       {"settings", record.asked}};
@@ -140,6 +142,12 @@ std::vector<std::string> changed_settings(const std::map<std::string, std::strin
   return changes;
 }
 
+bool has_encoder(const StudyRunPlace& place, StudyProgress progress) {
+  return progress == StudyProgress::kDone &&
+         (place.arm.command.empty() || (fs::exists(place.run() / "run.json") &&
+                                        fs::exists(RunDir::open(place.run()).encoder())));
+}
+
 std::vector<std::string> evaluation_words(const StudyPlan& plan) {
   std::vector<std::string> words{fmt::format("--on={}", fmt::join(plan.evaluations, ","))};
   for (const auto& [key, raw] : plan.evaluate) {
@@ -150,6 +158,25 @@ std::vector<std::string> evaluation_words(const StudyPlan& plan) {
 
 std::string evaluation_text(const StudyPlan& plan) {
   return fmt::format("{}", fmt::join(evaluation_words(plan), " "));
+}
+
+std::vector<std::string> audit_words(const StudyPlan& plan) {
+  if (plan.audits.empty()) {
+    return {};
+  }
+  std::vector<std::string> words{fmt::format("--on={}", fmt::join(plan.audits, ",")),
+                                 fmt::format("--minutes={}", plan.audit_minutes)};
+  for (const char* shared : {"data", "threads"}) {
+    const auto found = plan.evaluate.find(shared);
+    if (found != plan.evaluate.end()) {
+      words.push_back(fmt::format("--{}={}", shared, setting_text(found->second)));
+    }
+  }
+  return words;
+}
+
+std::string audit_text(const StudyPlan& plan) {
+  return fmt::format("{}", fmt::join(audit_words(plan), " "));
 }
 
 }  // namespace viewfold

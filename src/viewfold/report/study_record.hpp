@@ -18,6 +18,7 @@ struct StudyRecord {
   double seconds = 0.0;           // of training or command, over all attempts
   double evaluate_seconds = 0.0;  // of the last evaluation
   std::string evaluated;          // evaluation_words() of the numbers in its folder, joined
+  std::string audited;            // audit_words() likewise
   bool is_done = false;           // the command ended without a failure
   std::string failure;            // how the last attempt ended, when it failed
 };
@@ -47,10 +48,18 @@ enum class StudyProgress { kAbsent, kUnfinished, kDiverged, kDone };
     const std::map<std::string, std::string>& after,
     const std::set<std::string>& may_change);
 
+/// Whether the run has ended and left an encoder, which is then measured: a run that trained has,
+/// and a command may have.
+[[nodiscard]] bool has_encoder(const StudyRunPlace& place, StudyProgress progress);
+
 /// What stands behind `viewfold evaluate RUN`.
 [[nodiscard]] std::vector<std::string> evaluation_words(const StudyPlan& plan);
 
 /// The same as one text, by which a record knows what it has.
 [[nodiscard]] std::string evaluation_text(const StudyPlan& plan);
+
+/// The same for `viewfold audit RUN`; none and "" when nothing is audited.
+[[nodiscard]] std::vector<std::string> audit_words(const StudyPlan& plan);
+[[nodiscard]] std::string audit_text(const StudyPlan& plan);
 
 }  // namespace viewfold

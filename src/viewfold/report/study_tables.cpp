@@ -47,6 +47,31 @@ std::string short_value(const RawValue& raw) {
   return text.size() > kMost ? text.substr(0, kMost) + " ..." : text;
 }
 
+// A command may leave an encoder, and most do not.
+bool is_measured(const StudyArmResult& arm) {
+  return arm.arm.command.empty() ||
+         std::any_of(arm.runs.begin(), arm.runs.end(),
+                     [](const auto& run) { return !run.scores.empty() || !run.audits.empty(); });
+}
+
+std::string number_text(const std::optional<Summary>& summary) {
+  if (!summary) {
+    return kNothing;
+  }
+  return summary->sd ? fmt::format("{:.3f} ± {:.3f}", summary->mean, *summary->sd)
+                     : fmt::format("{:.3f}", summary->mean);
+}
+
+std::string number_text(const std::optional<PairedDifference>& difference) {
+  if (!difference) {
+    return kNothing;
+  }
+  return difference->interval
+             ? fmt::format("{:+.3f} ({:+.3f} .. {:+.3f})", difference->summary.mean,
+                           difference->interval->low, difference->interval->high)
+             : fmt::format("{:+.3f} (one seed)", difference->summary.mean);
+}
+
 bool is_shared(const StudyResults& results, const std::string& key, const RawValue& raw) {
   return std::all_of(results.arms.begin(), results.arms.end(), [&](const StudyArmResult& other) {
     const auto found = other.arm.settings.find(key);
@@ -87,7 +112,7 @@ StudyTable evaluation_table(const StudyResults& results, const std::string& eval
   table.head.insert(table.head.end(), {"accuracy", "sd", fmt::format("minus {}", reference), "sd",
                                        "95 % interval", "pairs"});
   for (const auto& arm : results.arms) {
-    if (!arm.arm.command.empty()) {
+    if (!is_measured(arm)) {
       continue;
     }
     const auto accuracy = accuracy_of(arm, evaluation);
@@ -120,7 +145,7 @@ StudyTable run_table(const StudyResults& results, const std::string& evaluation)
     table.head.push_back(fmt::format("seed {}", seed));
   }
   for (const auto& arm : results.arms) {
-    if (!arm.arm.command.empty()) {
+    if (!is_measured(arm)) {
       continue;
     }
     std::vector<std::string> row{arm.arm.name};
@@ -131,6 +156,48 @@ StudyTable run_table(const StudyResults& results, const std::string& evaluation)
     table.rows.push_back(std::move(row));
   }
   return table;
+}
+
+std::vector<StudyTable> audit_tables(const StudyResults& results, const std::string& audit) {
+  const std::string& reference = results.plan.reference;
+  const auto protocol = results.protocols.find(audit);
+  StudyTable means{.title = evaluation_title(audit),
+                   .note = protocol == results.protocols.end() || protocol->second.empty()
+                               ? ""
+                               : fmt::format("{}. ", protocol->second),
+                   .head = {"number"},
+                   .rows = {},
+                   .holds_text = false};
+  means.note += "Mean over the seeds and standard deviation.";
+  StudyTable differences{
+      .title = fmt::format("{}, minus {}", evaluation_title(audit), reference),
+      .note = "Mean difference between runs of the same seed, and its 95 % interval (Student's t).",
+      .head = {"number"},
+      .rows = {},
+      .holds_text = false};
+  std::vector<const StudyArmResult*> arms;
+  for (const auto& arm : results.arms) {
+    if (is_measured(arm)) {
+      arms.push_back(&arm);
+      means.head.push_back(arm.arm.name);
+      if (arm.arm.name != reference) {
+        differences.head.push_back(arm.arm.name);
+      }
+    }
+  }
+  for (const auto& number : audited_numbers(results, audit)) {
+    std::vector<std::string> mean{number};
+    std::vector<std::string> difference{number};
+    for (const auto* arm : arms) {
+      mean.push_back(number_text(audited_number(*arm, audit, number)));
+      if (arm->arm.name != reference) {
+        difference.push_back(number_text(audited_difference(results, *arm, audit, number)));
+      }
+    }
+    means.rows.push_back(std::move(mean));
+    differences.rows.push_back(std::move(difference));
+  }
+  return {std::move(means), std::move(differences)};
 }
 
 StudyTable time_table(const StudyResults& results) {

@@ -23,6 +23,11 @@ struct StudyTable {
 /// The accuracy of every run.
 [[nodiscard]] StudyTable run_table(const StudyResults& results, const std::string& evaluation);
 
+/// The numbers of one audit, a row for each and a column for each arm: means with standard
+/// deviations, then differences from the reference with their intervals.
+[[nodiscard]] std::vector<StudyTable> audit_tables(const StudyResults& results,
+                                                   const std::string& audit);
+
 /// Wall time of a run, and with what the arm needed.
 [[nodiscard]] StudyTable time_table(const StudyResults& results);
 

@@ -80,6 +80,11 @@ SolidScene draw_scene(std::string_view split, std::size_t index) {
           .colour = draw_colour(rng, {0.35, 0.9}, {0.7, 1.0})};
 }
 
+SolidScene before_plain_wall(SolidScene scene) {
+  scene.background.dark = scene.background.bright;
+  return scene;
+}
+
 SolidScene with_other_pose(SolidScene scene, Rng& rng) {
   scene.pose = draw_pose(rng);
   return scene;

@@ -30,6 +30,7 @@ constexpr std::int64_t kMaxWidth = 1024;
 constexpr std::int64_t kMaxChannels = 4096;
 constexpr std::int64_t kMaxInputSize = 1 << 16;
 constexpr std::int64_t kMaxFeatures = 1 << 20;
+constexpr std::size_t kMaxParts = 64;
 constexpr std::int64_t kAnyCount = std::numeric_limits<std::int64_t>::max();
 
 void write_json(const fs::path& path, const json& content) {
@@ -162,27 +163,51 @@ class CardReader {
   json card_;
 };
 
-std::string known_encoder(const CardReader& reader) {
-  auto name = reader.text("architecture.name");
+std::string known_encoder(const CardReader& reader, const std::string& key) {
+  auto name = reader.text(key);
   try {
     (void)find_encoder(name);
   } catch (const UsageError& error) {
-    reader.fail("architecture.name", fmt::format("is an {}", error.what()));
+    reader.fail(key, fmt::format("is an {}", error.what()));
   }
   return name;
 }
 
+// What stands under `key` into `spec`, whose bands and size are those of the whole.
+void read_architecture(const CardReader& reader, const std::string& key, EncoderSpec& spec) {
+  spec.name = known_encoder(reader, key + ".name");
+  spec.width = reader.whole(key + ".width", 1, kMaxWidth);
+  spec.stem = reader.text(key + ".stem");
+  if (spec.stem != "cifar" && spec.stem != "half" && spec.stem != "imagenet") {
+    reader.fail(key + ".stem", "must be \"cifar\", \"half\" or \"imagenet\"");
+  }
+  spec.zero_init_residual = reader.truth(key + ".zero_init_residual");
+}
+
+// The same for encoders side by side, of which none has parts itself.
+void read_parts(const CardReader& reader, EncoderSpec& spec) {
+  const std::string key = "architecture.parts";
+  const auto& all = reader.at(key);
+  if (!all.is_object() || all.empty() || all.size() > kMaxParts) {
+    reader.fail(key, fmt::format("must hold 1 to {} encoders under \"0\", \"1\" ...", kMaxParts));
+  }
+  spec.name = kConcatenation;
+  const EncoderSpec whole = spec;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    spec.parts.push_back(whole);
+    read_architecture(reader, fmt::format("{}.{}", key, i), spec.parts.back());
+  }
+}
+
 EncoderSpec read_spec(const CardReader& reader) {
   EncoderSpec spec;
-  spec.name = known_encoder(reader);
-  spec.width = reader.whole("architecture.width", 1, kMaxWidth);
-  spec.stem = reader.text("architecture.stem");
-  if (spec.stem != "cifar" && spec.stem != "half" && spec.stem != "imagenet") {
-    reader.fail("architecture.stem", "must be \"cifar\", \"half\" or \"imagenet\"");
-  }
   spec.in_channels = reader.whole("architecture.in_channels", 1, kMaxChannels);
-  spec.zero_init_residual = reader.truth("architecture.zero_init_residual");
   spec.input_size = reader.whole("input.size", 1, kMaxInputSize);
+  if (reader.at("architecture").contains("parts")) {
+    read_parts(reader, spec);
+  } else {
+    read_architecture(reader, "architecture", spec);
+  }
   if (reader.whole("input.bands", 1, kMaxChannels) != spec.in_channels) {
     reader.fail("input.bands",
                 fmt::format("must be architecture.in_channels, {}", spec.in_channels));
@@ -206,16 +231,28 @@ EncoderCard read_card(const CardReader& reader) {
   return card;
 }
 
+// Without bands and features, which are those of the whole.
+json architecture_json(const EncoderSpec& spec) {
+  json object{{"name", spec.name}};
+  if (spec.parts.empty()) {
+    object["width"] = spec.width;
+    object["stem"] = spec.stem;
+    object["zero_init_residual"] = spec.zero_init_residual;
+    return object;
+  }
+  for (std::size_t i = 0; i < spec.parts.size(); ++i) {
+    object["parts"][fmt::format("{}", i)] = architecture_json(spec.parts[i]);
+  }
+  return object;
+}
+
 json card_json(const EncoderCard& info, const fs::path& weights, const std::string& hash) {
   const auto& spec = info.encoder;
+  json architecture = architecture_json(spec);
+  architecture["in_channels"] = spec.in_channels;
+  architecture["feature_dim"] = info.feature_dim;
   return {{"schema", kSchema},
-          {"architecture",
-           {{"name", spec.name},
-            {"width", spec.width},
-            {"stem", spec.stem},
-            {"in_channels", spec.in_channels},
-            {"feature_dim", info.feature_dim},
-            {"zero_init_residual", spec.zero_init_residual}}},
+          {"architecture", std::move(architecture)},
           {"input",
            {{"size", spec.input_size},
             {"bands", spec.in_channels},
@@ -239,23 +276,38 @@ std::int64_t value_count(const std::vector<NamedTensor>& tensors) {
   return count;
 }
 
-// Before memory is taken for a network that the file cannot fill: from width to width the number of
-// values grows by as much as between two small ones, or by more.
-void check_size(const CardReader& reader, const EncoderSpec& spec, const SafetensorsFile& file) {
+// How many values a network has at least: from width to width their number grows by as much as
+// between two small ones, or by more.
+std::int64_t least_values(const EncoderSpec& spec) {
   constexpr std::int64_t kSmall = 8;
-  if (spec.width <= 2 * kSmall) {
-    return;
-  }
   const auto count_at = [&spec](std::int64_t width) {
     EncoderSpec small = spec;
     small.width = width;
     return value_count(module_state(*make_encoder(small)));
   };
+  if (spec.width <= 2 * kSmall) {
+    return count_at(spec.width);
+  }
   const auto small = count_at(kSmall);
   const auto growth = (count_at(2 * kSmall) - small) / kSmall;
-  if (value_count(file.tensors) < small + growth * (spec.width - kSmall)) {
+  return small + growth * (spec.width - kSmall);
+}
+
+// Before memory is taken for a network that the file cannot fill.
+void check_size(const CardReader& reader, const EncoderSpec& spec, const SafetensorsFile& file) {
+  constexpr std::int64_t kSmall = 16;  // one such network fills no memory
+  const auto held = value_count(file.tensors);
+  if (spec.parts.empty() && spec.width > kSmall && held < least_values(spec)) {
     reader.fail("architecture.width",
                 fmt::format("is {}, for which {} holds too little", spec.width, file.origin));
+  }
+  std::int64_t needed = 0;
+  for (const auto& part : spec.parts) {
+    needed += least_values(part);
+  }
+  if (held < needed) {
+    reader.fail("architecture.parts",
+                fmt::format("are encoders for which {} holds too little", file.origin));
   }
 }
 
@@ -265,7 +317,8 @@ void write_encoder(const Encoder& encoder,
                    const EncoderCard& info,
                    const fs::path& weights,
                    const fs::path& card) {
-  check(info.encoder.stem != "auto" && info.feature_dim == encoder.feature_dim(),
+  check((!info.encoder.parts.empty() || info.encoder.stem != "auto") &&
+            info.feature_dim == encoder.feature_dim(),
         "a card describes the encoder as it is: stem resolved, its feature_dim");
   // Hugging Face tools read only files that say so.
   const auto bytes = write_safetensors(module_state(encoder), {{"format", "pt"}});

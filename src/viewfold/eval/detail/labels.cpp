@@ -22,6 +22,11 @@ void check_set(const FeatureSet& set, std::string_view name) {
   if (set.features.size(0) == 0) {
     throw DataError(fmt::format("the {} set has no images to evaluate", name));
   }
+  check(set.features.isfinite().all().item<bool>(),
+        fmt::format("{} features must be finite", name));
+}
+
+void check_labels(const FeatureSet& set, std::string_view name) {
   if (!set.labels.defined()) {
     throw DataError(fmt::format(
         "the {} set has no labels, which this evaluation needs (use a data set with classes)",
@@ -31,20 +36,25 @@ void check_set(const FeatureSet& set, std::string_view name) {
             set.labels.size(0) == set.features.size(0),
         fmt::format("{} labels {} must be one int64 for each row of {}", name,
                     shape_text(set.labels), shape_text(set.features)));
-  check(set.features.isfinite().all().item<bool>(),
-        fmt::format("{} features must be finite", name));
   check(set.labels.min().item<std::int64_t>() >= 0,
         fmt::format("{} labels must not be negative", name));
 }
 
 }  // namespace
 
-std::int64_t check_labelled(const EvaluationInput& input) {
+bool check_features(const EvaluationInput& input) {
   check_set(input.train, "train");
   check_set(input.test, "test");
   check(input.train.features.size(1) == input.test.features.size(1),
         fmt::format("train {} and test {} features must have one width",
                     shape_text(input.train.features), shape_text(input.test.features)));
+  return input.train.labels.defined() && input.test.labels.defined();
+}
+
+std::int64_t check_labelled(const EvaluationInput& input) {
+  (void)check_features(input);
+  check_labels(input.train, "train");
+  check_labels(input.test, "test");
   const auto largest = input.train.labels.max().item<std::int64_t>();
   const auto named = static_cast<std::int64_t>(input.classes.size());
   check(named == 0 || largest < named,

@@ -18,6 +18,9 @@ namespace viewfold {
 /// name.
 [[nodiscard]] std::int64_t check_labelled(const EvaluationInput& input);
 
+/// Checks all of that but the labels, and says whether every set has some.
+[[nodiscard]] bool check_features(const EvaluationInput& input);
+
 /// Accuracy and confusion.
 /// truth, predicted  [M] int64 in [0, classes), M >= 1
 [[nodiscard]] EvaluationResult compare_labels(const at::Tensor& truth,

@@ -2,7 +2,6 @@
 #include "viewfold/eval/solid_factors.hpp"
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <string_view>
 #include <utility>
@@ -24,6 +23,7 @@ using Scenes = std::vector<SolidScene>;
 
 struct Factor {
   std::string_view name;
+  std::vector<std::string_view> parts;               // what its numbers are called
   SolidScene (*redraw)(SolidScene scene, Rng& rng);  // null: it is read out only
   // What is read out; nothing of scenes that do not show it.
   std::vector<double> (*numbers)(const SolidScene& scene);
@@ -53,16 +53,35 @@ std::vector<double> colour_numbers(const SolidScene& scene) {
   return {scene.colour.begin(), scene.colour.end()};
 }
 
-constexpr std::array<Factor, 5> kFactors{{{"pose", with_other_pose, pose_numbers},
-                                          {"light", with_other_light, light_numbers},
-                                          {"background", with_other_background, background_numbers},
-                                          {"position", with_other_position, position_numbers},
-                                          {"colour", nullptr, colour_numbers}}};
+std::vector<double> wall_numbers(const SolidScene& scene) {
+  return {scene.background.bright.begin(), scene.background.bright.end()};
+}
 
-Scenes draw_scenes(std::string_view split, std::int64_t count) {
+SolidScene with_other_wall(SolidScene scene, Rng& rng) {
+  return before_plain_wall(with_other_background(scene, rng));
+}
+
+std::vector<Factor> factors(bool is_plain) {
+  std::vector<Factor> all{
+      {"pose", {"elevation", "roll"}, with_other_pose, pose_numbers},
+      {"light", {"azimuth", "elevation", "intensity"}, with_other_light, light_numbers},
+      {"background",
+       {"dark_red", "dark_green", "dark_blue", "bright_red", "bright_green", "bright_blue"},
+       with_other_background,
+       background_numbers},
+      {"position", {"x", "y", "scale"}, with_other_position, position_numbers},
+      {"colour", {"red", "green", "blue"}, nullptr, colour_numbers}};
+  if (is_plain) {
+    all[2] = {"background", {"red", "green", "blue"}, with_other_wall, wall_numbers};
+  }
+  return all;
+}
+
+Scenes draw_scenes(std::string_view split, std::int64_t count, bool is_plain) {
   Scenes scenes;
   for (std::int64_t i = 0; i < count; ++i) {
-    scenes.push_back(draw_scene(split, static_cast<std::size_t>(i)));
+    const auto scene = draw_scene(split, static_cast<std::size_t>(i));
+    scenes.push_back(is_plain ? before_plain_wall(scene) : scene);
   }
   return scenes;
 }
@@ -134,13 +153,18 @@ ReadOutRows rows_of(const Scenes& scenes, const at::Tensor& features, const Fact
           .targets = at::tensor(numbers, at::kDouble).reshape({count, -1})};
 }
 
-double mean_read_out(const ReadOutRows& train, const ReadOutRows& test, std::uint64_t seed) {
-  const auto found = read_out(train, test, seed);
+// Writes down R^2 of each number of the factor, and their mean.
+void add_read_out(const Factor& factor,
+                  const std::vector<double>& r_squared,
+                  EvaluationResult& result) {
   double sum = 0.0;
-  for (const double value : found.r_squared) {
-    sum += std::max(0.0, value);
+  for (std::size_t i = 0; i < r_squared.size(); ++i) {
+    const double value = std::max(0.0, r_squared[i]);
+    result.numbers[fmt::format("read_out_{}_{}", factor.name, factor.parts.at(i))] = value;
+    sum += value;
   }
-  return sum / static_cast<double>(found.r_squared.size());
+  result.numbers[fmt::format("read_out_{}", factor.name)] =
+      sum / static_cast<double>(r_squared.size());
 }
 
 at::Tensor solids_of(const Scenes& scenes) {
@@ -173,21 +197,22 @@ EvaluationResult measure_solid_factors(Encoder& encoder,
                                        const SolidFactorsSpec& spec) {
   check_spec(spec, preprocess);
   const Solids solids(encoder, preprocess, spec);
-  const auto train = draw_scenes("train", spec.train);
-  const auto test = draw_scenes("test", spec.test);
+  const auto train = draw_scenes("train", spec.train, spec.is_plain);
+  const auto test = draw_scenes("test", spec.test, spec.is_plain);
   const auto train_features = solids.features(train);
   const auto test_features = solids.features(test);
   const auto whitening = Whitening::fit(train_features);
   constexpr std::size_t kPart = 4;  // each is rendered several times for each factor
   const Scenes some(test.begin(), test.begin() + static_cast<std::ptrdiff_t>(test.size() / kPart));
   EvaluationResult result;
-  for (const auto& factor : kFactors) {
+  for (const auto& factor : factors(spec.is_plain)) {
     if (factor.redraw != nullptr) {
       result.numbers[fmt::format("invariance_{}", factor.name)] =
           solids.invariance(whitening, some, factor);
     }
-    result.numbers[fmt::format("read_out_{}", factor.name)] = mean_read_out(
-        rows_of(train, train_features, factor), rows_of(test, test_features, factor), spec.seed);
+    const auto found = read_out(rows_of(train, train_features, factor),
+                                rows_of(test, test_features, factor), spec.seed);
+    add_read_out(factor, found.r_squared, result);
   }
   const auto& knn = find_evaluation("knn");
   result.numbers["solid"] =
@@ -198,11 +223,12 @@ EvaluationResult measure_solid_factors(Encoder& encoder,
               *knn.config())
           .numbers.at("accuracy");
   result.protocol = fmt::format(
-      "rendered solids of {} px: {} training, {} test pictures; invariance is the mean cosine of "
+      "rendered {}solids of {} px: {} training, {} test pictures; invariance is the mean cosine of "
       "whitened features of {} views of {} scenes that differ in one factor (arXiv:2111.11398); "
       "read-outs are mean R^2 of ridge regression, penalty by cross-validation on the training "
       "pictures; the solid by a kNN vote",
-      preprocess.input_size, spec.train, spec.test, spec.views, some.size());
+      spec.is_plain ? "plain-" : "", preprocess.input_size, spec.train, spec.test, spec.views,
+      some.size());
   return result;
 }
 
